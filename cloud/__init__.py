@@ -1,0 +1,1 @@
+"""One place where the readings of many stations are put together."""

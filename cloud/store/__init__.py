@@ -1,0 +1,1 @@
+"""Where observations are kept: one protocol, SQLite and InfluxDB behind it, and the writer in front."""

@@ -1,0 +1,1 @@
+"""Hinomi: dashboards."""

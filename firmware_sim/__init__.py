@@ -1,0 +1,1 @@
+"""Hinomi: firmware_sim."""

@@ -1,0 +1,7 @@
+"""``python -m hinomi``."""
+
+import sys
+
+from hinomi.cli import main
+
+sys.exit(main())
