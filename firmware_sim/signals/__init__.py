@@ -1,0 +1,1 @@
+"""What the simulated world does: recordings and synthetic signals, as functions of virtual time."""
