@@ -5,6 +5,7 @@ its end, and only then is the cancellation raised again.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -36,5 +37,7 @@ class Disk:
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            await asyncio.wait([future])
+            while not future.done():  # cancelled again while waiting: still not before the write has ended
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([future])
             raise

@@ -4,8 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support.clock import ManualClock
 from support.servers import Influx, Mosquitto, Server, VictoriaMetrics
+
+# A busy machine is not a failing test; what failed prints how to repeat it.
+settings.register_profile("hinomi", deadline=None, print_blob=True)
+settings.load_profile("hinomi")
 
 
 def _running(server: Server) -> Iterator[Server]:
