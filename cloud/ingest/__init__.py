@@ -1,0 +1,1 @@
+"""From the broker to the arrival journal, and from there to whoever reads it."""
