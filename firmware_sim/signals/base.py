@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from hinomi.config import Section
+
 
 class Signal(Protocol):
     """One quantity of the simulated world; a pure function of time, so any process may ask at any moment."""
@@ -14,12 +16,17 @@ class Signal(Protocol):
         ...
 
 
-class Constant:
-    """A world that stands still."""
+class SignalSection(Section, frozen=True):
+    """The table beside a quantity's name that says what its signal is.
 
-    def __init__(self, level: float) -> None:
-        self._level = level
+    Which subclass a table becomes is told by the key it has: ``constant``, ``synthetic`` or ``recorded``
+    (``firmware_sim.signals.recorded:RecordedSection``).
+    """
 
-    def value(self, at_ms: int) -> float | None:  # noqa: ARG002 - the protocol names it
-        """The same at any time."""
-        return self._level
+    def signal(self, quantity: str, seed: int) -> Signal:
+        """The signal, in the UCUM unit of ``quantity``; ``seed`` decides whatever it has of chance.
+
+        Raises:
+            ConfigError: a file cannot be read or lacks a column, a unit does not fit; paths relative to the table.
+        """
+        raise NotImplementedError
