@@ -20,7 +20,7 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 
 
 def unit_hash(seed: int, index: int) -> float:
-    """A number in [0, 1) that looks random but is decided by (seed, index); SplitMix64's finaliser (Steele 2014)."""
+    """A number in [0, 1) that looks random but is decided by (seed, index); finaliser of SplitMix64."""
     mixed = (
         (seed & _MASK) * 0xD1342543DE82EF95 + (index & _MASK) * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019
     ) & _MASK
@@ -148,15 +148,15 @@ class StormSection(SignalSection, frozen=True):
 
     Attributes:
         synthetic: this kind.
-        base: value between storms, in the quantity's unit.
-        peak: greatest value of the greatest storm.
+        peak: greatest value of the greatest storm, in the quantity's unit.
+        base: value between storms.
         rise_h: hours from its begin to its peak; it has gone after about ten times that.
-        every_h: one storm in each window of this many hours, at a seeded moment, with 50 to 100 % of the full height.
+        every_h: one storm in each window of this many hours, at a seeded moment, 50 to 100 % as high.
     """
 
     synthetic: Literal["storm"]
-    base: float = 0.0
     peak: float
+    base: float = 0.0
     rise_h: Positive = 1.0
     every_h: Positive = 72.0
 
