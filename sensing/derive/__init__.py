@@ -1,0 +1,1 @@
+"""What follows from readings by a formula: heat, moisture, pressure, rain, level."""
