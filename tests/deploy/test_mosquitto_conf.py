@@ -63,7 +63,7 @@ async def test_a_password_opens_the_plain_and_the_tls_door_and_nothing_else_does
         ) as station:
             await station.publish("hinomi/v1/town/bridge/obs", b"x", qos=1)
         with pytest.raises(aiomqtt.MqttError):
-            async with aiomqtt.Client("127.0.0.1", port, tls_context=tls):
+            async with aiomqtt.Client("127.0.0.1", port, tls_context=tls, timeout=2):
                 pass
 
 
@@ -80,5 +80,5 @@ async def test_a_client_certificate_is_the_user_name(shipped):
         await station.subscribe("hinomi/v1/town/bridge/ack")
         await station.publish("hinomi/v1/town/bridge/obs", b"x", qos=1)
     with pytest.raises(aiomqtt.MqttError):
-        async with aiomqtt.Client("127.0.0.1", shipped.certificate_port, tls_context=context(shipped)):
+        async with aiomqtt.Client("127.0.0.1", shipped.certificate_port, tls_context=context(shipped), timeout=2):
             pass
