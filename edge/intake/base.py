@@ -107,12 +107,13 @@ class IntakeSection(Section, frozen=True):
     Attributes:
         type: the row in ``INTAKES``.
         interval_s: how often its devices report (seconds), for the station's list of datastreams; 0: not known.
-        urgent: what comes in is sent at once, not with the next group.
+        wait_s: how long ``accept`` may wait (real seconds) for other readings to share its commit; 0: not at all.
+            Each commit wears the card a little, so raise it where a device can wait for its answer.
     """
 
     type: str
     interval_s: Annotated[float, msgspec.Meta(ge=0.0, le=86400.0)] = 0.0
-    urgent: bool = False
+    wait_s: Annotated[float, msgspec.Meta(ge=0.0, le=60.0)] = 0.2
 
     def open(self, sink: Sink) -> Intake:
         """The intake, not yet bound.
