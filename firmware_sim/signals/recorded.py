@@ -1,8 +1,8 @@
 """Recordings as signals: what a CSV said, held until its next row, moved onto the present, repeated for ever.
 
 ``{recorded = "dead-run"}`` plays a recording that comes with the simulator (``firmware_sim.recordings``), the
-column chosen by the quantity. ``{recorded = "my.csv", column = "level", unit = "cm", time_columns = ["when"]}`` plays any
-file.
+column chosen by the quantity.
+``{recorded = "my.csv", column = "level", unit = "cm", time_columns = ["when"]}`` plays any file.
 """
 
 from bisect import bisect_right
