@@ -4,11 +4,18 @@ Measurement = quantity; tags community, station, sensor; fields ``value`` (float
 timestamps in milliseconds. One database a community.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
+from hinomi.errors import Rejected
 from sensing.observation import Datastream, Observation
 
 PRECISION = "ms"
+RETENTION = "raw"  # the retention policy of the readings as they came
+OWN_PREFIX = "hinomi_"  # measurements of the cloud's own matters, never a quantity
+
+_TAGS = frozenset({"community", "station", "sensor"})
+_STATIONS_MAX = 100
+_FIRST = "-9223372036854775806"
 
 _PREFIXES: dict[Datastream, str] = {}
 _PREFIXES_MAX = 65536
@@ -20,7 +27,11 @@ def database(community: str) -> str:
 
 
 def line(observation: Observation) -> str:
-    """One line of line protocol, without the line's end."""
+    """One line of line protocol, without the line's end.
+
+    Raises:
+        Rejected: ``bad_name`` when a name cannot be spelt in line protocol.
+    """
     prefix = _PREFIXES.get(observation.datastream) or _prefix(observation.datastream)
     return (
         f"{prefix}{observation.value!r},flags={observation.flags}i,seq={observation.seq}i {observation.measured_at}"
@@ -34,6 +45,10 @@ def lines(observations: Iterable[Observation]) -> str:
 
 def _prefix(datastream: Datastream) -> str:
     d = datastream
+    for name in (d.community, d.station, d.sensor, d.quantity):
+        # A backslash before a separator has no escape of its own, a line feed would begin another point.
+        if not name or "\\" in name or not name.isprintable():
+            raise Rejected("bad_name", f"{name!r} cannot be a name in InfluxDB")
     if len(_PREFIXES) >= _PREFIXES_MAX:
         _PREFIXES.clear()
     prefix = (
@@ -50,3 +65,98 @@ def _escape(text: str) -> str:
 
 def _tag(text: str) -> str:
     return _escape(text).replace("=", "\\=")
+
+
+def series_of(measurement: str, tags: Mapping[str, str]) -> Datastream | None:
+    """The datastream of a series in an answer; None for a measurement that is not a quantity's."""
+    if measurement.startswith(OWN_PREFIX) or not tags.keys() >= _TAGS:
+        return None
+    return Datastream(tags["community"], tags["station"], tags["sensor"], measurement)
+
+
+def series_of_key(key: str) -> Datastream | None:
+    """The datastream of a series key as ``SHOW SERIES`` lists it (``measurement,tag=value,…``)."""
+    measurement, *parts = (part.replace("\0", ",") for part in key.replace("\\,", "\0").split(","))
+    pairs = [part.replace("\\=", "\0").partition("=") for part in parts]
+    tags = {name: _unescape(value.replace("\0", "=")) for name, _, value in pairs}
+    return series_of(_unescape(measurement), tags)
+
+
+KNOWN_SERIES = "SHOW SERIES"
+
+
+def newest_query(start: int, end: int | None, missing: Collection[Datastream] = ()) -> str:
+    """The newest ``value`` and ``flags`` of each series with start <= time (ms) < end.
+
+    Ordering by time and stopping at one row is what keeps the database from reading a whole history, as ``last()``
+    does. ``missing`` narrows it to those measurements and stations (and perhaps some of their neighbours).
+    """
+    source = ", ".join(_name(name) for name in sorted({d.quantity for d in missing})) or "/.*/"
+    stations = sorted({d.station for d in missing})
+    where = [f"time >= {start}ms"]
+    if end is not None:
+        where.append(f"time < {end}ms")
+    if stations and len(stations) <= _STATIONS_MAX:
+        where.append("(" + " OR ".join(f"{_name('station')} = {_text(name)}" for name in stations) + ")")
+    return (
+        f"SELECT value, flags FROM {source} WHERE {' AND '.join(where)} "  # noqa: S608 - names pass _name or _text, the rest are integers
+        "GROUP BY community, station, sensor ORDER BY time DESC LIMIT 1"
+    )
+
+
+def buckets_query(datastream: Datastream, start: int, end: int, step: int) -> str:
+    """Columns time, mean, min, max, count of one datastream, start <= time < end, buckets aligned to 1970 (ms)."""
+    d = datastream
+    return (
+        f"SELECT mean(value), min(value), max(value), count(value) FROM {_name(d.quantity)} "  # noqa: S608 - names pass _name or _text, the rest are integers
+        f"WHERE community = {_text(d.community)} AND station = {_text(d.station)} AND sensor = {_text(d.sensor)} "
+        f"AND time >= {start}ms AND time < {end}ms GROUP BY time({step}ms) fill(none)"
+    )
+
+
+def count_query() -> str:
+    """How many values each measurement holds; a row each, those of ``OWN_PREFIX`` included."""
+    return "SELECT count(value) FROM /.*/"
+
+
+def erase_query(station: str | None, before: int | None) -> str:
+    """Delete a database's points, or those of a station, or those with time (ms) < before (InfluxDB 1.x)."""
+    where = []
+    if station is not None:
+        where.append(f"station = {_text(station)}")
+    if before is not None:
+        where.append(f"time < {before}ms")
+    # Without a condition DELETE is refused; the year 1677 is where InfluxDB's time begins.
+    return "DELETE FROM /.*/ WHERE " + (" AND ".join(where) or f"time > {_FIRST}")
+
+
+def erase_predicate(station: str | None) -> str:
+    """The same as a predicate of ``/api/v2/delete`` (InfluxDB 2.x; its times are sent beside it); empty: all."""
+    return "" if station is None else f'station="{_quote(station)}"'
+
+
+def create_query(name: str, days: int) -> str:
+    """Make a database that keeps its points for ``days`` (InfluxDB 1.x); harmless when it exists alike."""
+    policy = f"DURATION {days}d REPLICATION 1 SHARD DURATION 1d NAME {_name(RETENTION)}"
+    return f"CREATE DATABASE {_name(name)} WITH {policy}"
+
+
+def retention_query(name: str, days: int) -> str:
+    """Change how long a database keeps its points (InfluxDB 1.x)."""
+    return f"ALTER RETENTION POLICY {_name(RETENTION)} ON {_name(name)} DURATION {days}d SHARD DURATION 1d"
+
+
+def _name(text: str) -> str:
+    return f'"{_quote(text)}"'
+
+
+def _quote(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+
+
+def _unescape(text: str) -> str:
+    return text.replace("\\ ", " ").replace("\\,", ",").replace("\\=", "=")
