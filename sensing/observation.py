@@ -70,9 +70,6 @@ class Datastream(msgspec.Struct, frozen=True, order=True, gc=False):
     sensor: str
     quantity: str
 
-    def __hash__(self) -> int:
-        return hash((self.community, self.station, self.sensor, self.quantity))
-
 
 class Observation(msgspec.Struct, frozen=True, gc=False):
     """A reading in the cloud.

@@ -12,7 +12,7 @@ Where the limits come from. They are wide on purpose: quality control flags what
   1600 W/m2 and 1000 W/m2), narrowed to what Japan has seen with a margin (JMA: -41.0 Cel Asahikawa 1902).
 - Rain: WMO's record of 38 mm in one minute (Guadeloupe 1970); snow: 1182 cm on Mount Ibuki in 1927 (JMA).
 - Rivers: the Toga river in Kobe rose 1.34 m within 10 minutes (2008): 0.5 m a minute leaves room for a bore.
-- PM: 999.9 is what an SDS011 shows when it is pinned, so the range ends below it. CO2: SCD4x measures to 40,000 ppm.
+- PM: 999.9 is what an SDS011 shows when it is pinned, so the range ends below it; CO2: an SCD4x ends at 40,000 ppm.
 - Seismic intensity: JMA's scale ends at 7, its formula goes on; UV index: 43.3 was measured in the Andes in 2003.
 - Supplies, signals, host health: what the parts can show at all.
 

@@ -12,6 +12,10 @@ from sensing.observation import Datastream, Observation
 PRECISION = "ms"
 RETENTION = "raw"  # the retention policy of the readings as they came
 OWN_PREFIX = "hinomi_"  # measurements of the cloud's own matters, never a quantity
+LOSS = OWN_PREFIX + "loss"  # the loss meter
+STATION = OWN_PREFIX + "station"  # online, counters, clock quality
+INCIDENT = OWN_PREFIX + "incident"
+DELIVERY = OWN_PREFIX + "delivery"
 
 _TAGS = frozenset({"community", "station", "sensor"})
 _STATIONS_MAX = 100
@@ -43,12 +47,27 @@ def lines(observations: Iterable[Observation]) -> str:
     return "\n".join(map(line, observations))
 
 
+def own_line(measurement: str, *, tags: Mapping[str, str], fields: Mapping[str, float | str], at: int) -> str:
+    """One line about the cloud itself.
+
+    Args:
+        measurement: LOSS, STATION, INCIDENT or DELIVERY.
+        tags: few values each; empty ones are left out, as InfluxDB refuses them.
+        fields: at least one; bool, int, float or text.
+        at: ms since 1970.
+
+    Raises:
+        Rejected: ``bad_name`` when a name cannot be spelt in line protocol.
+    """
+    pairs = [f"{_tag(_checked(key))}={_tag(_checked(value))}" for key, value in sorted(tags.items()) if value]
+    values = [f"{_tag(_checked(key))}={_field(value)}" for key, value in fields.items()]
+    return f"{','.join([_escape(_checked(measurement)), *pairs])} {','.join(values)} {at}"
+
+
 def _prefix(datastream: Datastream) -> str:
     d = datastream
     for name in (d.community, d.station, d.sensor, d.quantity):
-        # A backslash before a separator has no escape of its own, a line feed would begin another point.
-        if not name or "\\" in name or not name.isprintable():
-            raise Rejected("bad_name", f"{name!r} cannot be a name in InfluxDB")
+        _checked(name)
     if len(_PREFIXES) >= _PREFIXES_MAX:
         _PREFIXES.clear()
     prefix = (
@@ -57,6 +76,21 @@ def _prefix(datastream: Datastream) -> str:
     )
     _PREFIXES[d] = prefix
     return prefix
+
+
+def _checked(name: str) -> str:
+    # A backslash before a separator has no escape of its own, a line feed would begin another point.
+    if not name or "\\" in name or not name.isprintable():
+        raise Rejected("bad_name", f"{name!r} cannot be a name in InfluxDB")
+    return name
+
+
+def _field(value: float | str) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{_quote(value)}"'
+    return f"{value}i" if isinstance(value, int) else repr(value)
 
 
 def _escape(text: str) -> str:

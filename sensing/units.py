@@ -1,8 +1,8 @@
 """Units: one table from UCUM to SenML and to what data loggers write, and linear conversion between them.
 
-Every spelling is a linear function of the base unit of its dimension: ``base = scale * value + offset``. Scales come
-from the SI brochure; the international foot, inch, mile and gallon are exact by definition; SenML's secondary units
-from RFC 8798.
+Every spelling is a linear function of the base unit of its dimension: ``base = scale * value + offset``. Scales are
+those of the SI brochure; the international foot, inch, mile, knot and the US gallon are exact by definition; the
+secondary units of SenML are those of RFC 8798.
 """
 
 import functools
@@ -12,8 +12,25 @@ from hinomi.errors import Rejected
 
 # RFC 8798's registry of units derived by scaling; a pack that uses one says so by its version (RFC 9100).
 SENML_SECONDARY = frozenset(
-    "ms min h MHz kW kVA kvar Ah Wh kWh varh kvarh kVAh Wh/km KiB GB Mbit/s B/s MB/s mV mA dBm ug/m3 mm/h m/h ppm "
-    "/100 /1000 hPa mm cm km km/h".split()
+    {"ms", "min", "h", "MHz", "kW", "kVA", "kvar", "Ah", "Wh", "kWh", "varh", "kvarh", "kVAh", "Wh/km", "KiB", "GB"}
+    | {
+        "Mbit/s",
+        "B/s",
+        "MB/s",
+        "mV",
+        "mA",
+        "dBm",
+        "ug/m3",
+        "mm/h",
+        "m/h",
+        "ppm",
+        "/100",
+        "/1000",
+        "hPa",
+        "mm",
+        "cm",
+    }
+    | {"km", "km/h"}
 )
 
 _FOOT = 0.3048

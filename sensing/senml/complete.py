@@ -22,13 +22,13 @@ from sensing.senml.labels import (
     LATEST_MS,
     NAME,
     RELATIVE_BELOW_S,
+    STREAM,
     version_is_known,
 )
 from sensing.senml.pack import Header, Item, Pack
 
 _VALUE_LABELS = ("v", "vs", "vb", "vd")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*\Z")
-_STREAM = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _MAX_COUNT = 2**63 - 1
 
 
@@ -73,12 +73,10 @@ def header_of(fields: Mapping[str, Any]) -> Header | None:
     if not any(label in fields for label in HEADER_LABELS):
         return None
     stream = fields.get("hn_stream")
-    if not isinstance(stream, str) or not _STREAM.match(stream):
+    if not isinstance(stream, str) or not STREAM.match(stream):
         raise _bad("[0].hn_stream", stream, "1 to 64 letters, digits, - or _")
-    seq, base, accepted, dropped = (_count(fields, label) for label in HEADER_LABELS[1:5])
-    if seq < 1 or base < 1:
-        label = "hn_seq" if seq < 1 else "hn_base"
-        raise _bad(f"[0].{label}", 0, "a number from 1")
+    seq, base = _count(fields, "hn_seq", 1), _count(fields, "hn_base", 1)
+    accepted, dropped = _count(fields, "hn_accepted", 0), _count(fields, "hn_dropped", 0)
     clock = fields.get("hn_clock")
     kind = fields.get("hn_kind")
     if not isinstance(clock, str) or clock not in _CLOCKS:
@@ -92,11 +90,18 @@ _CLOCKS = {str(quality): quality for quality in ClockQuality}
 _KINDS = {str(kind): kind for kind in Kind}
 
 
-def _count(fields: Mapping[str, Any], label: str) -> int:
-    value = fields.get(label)
-    if type(value) is not int or not 0 <= value <= _MAX_COUNT:
-        raise _bad(f"[0].{label}", value, "a whole number from 0")
+def _count(fields: Mapping[str, Any], label: str, least: int) -> int:
+    value = _whole(fields.get(label))
+    if value is None or not least <= value <= _MAX_COUNT:
+        raise _bad(f"[0].{label}", fields.get(label), f"a whole number from {least}")
     return value
+
+
+def _whole(value: object) -> int | None:
+    """The integer that a JSON number means: 10, but also 10.0 and 1e1."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
 
 
 class _Record:
@@ -114,7 +119,7 @@ class _Record:
             self.fields[label] = value
 
     def _label(self, key: object) -> str:
-        label = LABEL_OF_CBOR.get(key)  # type: ignore[call-overload]
+        label: str | None = LABEL_OF_CBOR.get(key)  # type: ignore[call-overload]
         if label is not None:
             return label
         if not isinstance(key, str):
@@ -220,8 +225,8 @@ class _Base:
     def _check_version(self, record: _Record) -> None:
         if "bver" not in record.fields:
             return
-        version = record.fields["bver"]
-        if type(version) is not int or version < 1:
+        version = _whole(record.fields["bver"])
+        if version is None or version < 1:
             raise record.bad("bver", "a whole number from 1")
         if not version_is_known(version):
             raise Rejected("must_understand", f"{record.path}.bver is {_short(version)}, known here are 10 and 26")

@@ -86,26 +86,16 @@ def _labels(header: Header) -> dict[str, Any]:
 
 def _record(item: Item, cut: int, base_ms: int, octets: Callable[[bytes], str | bytes]) -> dict[str, Any]:
     if not _EARLIEST_MS <= item.measured_at <= LATEST_MS:
-        raise Rejected(
-            "bad_field", f"{item.name} is of {item.measured_at} ms: SenML has absolute times from 1978 on"
-        )
-    record: dict[str, Any] = {}
-    if len(item.name) > cut:
-        record["n"] = item.name[cut:]
-    if item.unit is not None:
-        record["u"] = item.unit
-    if item.measured_at != base_ms:
-        record["t"] = (item.measured_at - base_ms) / 1000
-    if item.value is not None:
-        record["v"] = item.value
-    elif item.string is not None:
-        record["vs"] = item.string
-    elif item.boolean is not None:
-        record["vb"] = item.boolean
-    elif item.data is not None:
-        record["vd"] = octets(item.data)
-    if item.sum is not None:
-        record["s"] = item.sum
-    if item.update is not None:
-        record["ut"] = item.update
-    return record
+        raise Rejected("bad_field", f"{item.name} has the time {item.measured_at} ms, SenML's begin in July 1978")
+    fields = {
+        "n": item.name[cut:] or None,
+        "u": item.unit,
+        "t": (item.measured_at - base_ms) / 1000 or None,
+        "v": item.value,
+        "vs": item.string,
+        "vb": item.boolean,
+        "vd": None if item.data is None else octets(item.data),
+        "s": item.sum,
+        "ut": item.update,
+    }
+    return {label: value for label, value in fields.items() if value is not None}

@@ -26,6 +26,9 @@ HEADER_LABELS = ("hn_stream", "hn_seq", "hn_base", "hn_accepted", "hn_dropped", 
 # RFC 8428, 4.5.1; `\Z` because `$` lets a line feed through.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*\Z")
 
+# Random ids of journals.
+STREAM = re.compile(r"\A[A-Za-z0-9_-]{1,64}\Z")
+
 VERSION = 10
 # RFC 9100: a version is a set of feature bits; 10 is bits 1 and 3, bit 4 allows the secondary units of RFC 8798.
 VERSION_SECONDARY_UNITS = 26
