@@ -32,6 +32,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             measured_at BIGINT NOT NULL, value DOUBLE PRECISION NOT NULL,
             flags INTEGER NOT NULL, seq BIGINT NOT NULL,
             PRIMARY KEY (community, station, sensor, quantity, measured_at))""",
+        """CREATE TABLE personal_latest (
+            community TEXT NOT NULL, station TEXT NOT NULL, sensor TEXT NOT NULL, quantity TEXT NOT NULL,
+            measured_at BIGINT NOT NULL, value DOUBLE PRECISION NOT NULL, flags INTEGER NOT NULL,
+            PRIMARY KEY (community, station, sensor, quantity))""",
     ),
 )
 

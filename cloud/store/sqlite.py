@@ -14,6 +14,8 @@ from typing import Self, TypeVar
 
 from cloud.store.protocol import Bucket, Latest, RefusedPoint
 from cloud.store.screen import check_series, screen
+from cloud.store.section import StoreSection
+from hinomi.clock import Clock
 from hinomi.disk import Disk
 from hinomi.errors import ConfigError, Transient
 from sensing.observation import Datastream, Observation
@@ -56,6 +58,20 @@ _CHUNK_END = """SELECT measured_at FROM observation WHERE datastream = ? AND mea
     ORDER BY measured_at LIMIT 1 OFFSET ?"""
 _DELETE = "DELETE FROM observation WHERE datastream = ? AND measured_at < ?"
 _FOREVER = 2**63 - 1
+
+
+class Config(StoreSection, frozen=True, kw_only=True):
+    """``type = "sqlite"``.
+
+    Attributes:
+        path: the file; made when it is not there.
+    """
+
+    path: Path
+
+    async def open(self, clock: Clock) -> "SqliteStore":  # noqa: ARG002 - other stores ask it what is too old
+        """See ``StoreSection``."""
+        return await SqliteStore.open(self.path)
 
 
 class SqliteStore:
@@ -126,6 +142,10 @@ class SqliteStore:
     async def expire(self, before: int) -> int:
         """Delete what was measured before ``before`` (ms) in all communities; returns how many rows went."""
         return await self._delete("", (), before)
+
+    async def check(self) -> None:
+        """See ``OpenStore``: whether the file can be written to now."""
+        await self._writing.run(_touch)
 
     async def close(self) -> None:
         """Close the file; what was written is on the disk already."""
@@ -217,6 +237,11 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _touch(connection: sqlite3.Connection) -> None:
+    with _transaction(connection):
+        connection.execute("PRAGMA user_version = 1")
 
 
 @contextmanager

@@ -17,7 +17,9 @@ def stream(
     return Datastream(community, station, sensor, quantity)
 
 
-def ramp(datastream: Datastream, start: int, count: int, *, step: int = MINUTE, first: float = 0.0) -> list[Observation]:
+def ramp(
+    datastream: Datastream, start: int, count: int, *, step: int = MINUTE, first: float = 0.0
+) -> list[Observation]:
     """Values 0, 1, 2 … one step apart."""
     return [Observation(datastream, start + i * step, first + i, seq=i + 1) for i in range(count)]
 

@@ -6,16 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from cloud.db import Database
+from cloud.store import influx1
+from cloud.store.personal import PersonalStore
 from cloud.store.protocol import Store
 from cloud.store.sqlite import SqliteStore
+from hinomi.clock import SystemClock
+from hinomi.disk import Disk
 
-KINDS = ("sqlite",)
+Opener = Callable[[], Awaitable[Store]]
+
+KINDS = ("sqlite", "personal", "influx1")
 
 
 class StoreFixture:
     """The store under test; ``reopen`` closes it and opens another on the same data."""
 
-    def __init__(self, opener: Callable[[], Awaitable[Store]]) -> None:
+    def __init__(self, opener: Opener) -> None:
         self._opener = opener
         self.store: Store
 
@@ -35,8 +42,31 @@ async def store_fixture(kind: str, request: pytest.FixtureRequest, folder: Path)
         await fixture.store.close()
 
 
-def _sqlite(_request: pytest.FixtureRequest, folder: Path) -> Callable[[], Awaitable[Store]]:
+def _sqlite(_request: pytest.FixtureRequest, folder: Path) -> Opener:
     return lambda: SqliteStore.open(folder / "store.db")
 
 
-_OPENERS = {"sqlite": _sqlite}
+def _influx1(request: pytest.FixtureRequest, _folder: Path) -> Opener:
+    server = request.getfixturevalue("influx")
+    config = influx1.Config(type="influx1", url=server.url)
+    return lambda: config.open(SystemClock())
+
+
+def _personal(request: pytest.FixtureRequest, folder: Path) -> Opener:
+    disk = Disk("database")
+    databases: list[Database] = []
+
+    def finish() -> None:
+        for database in databases:
+            database.close()
+        disk._pool.shutdown()
+
+    async def opener() -> Store:
+        databases.append(Database(f"sqlite:///{folder}/hinomi.db", disk))
+        return PersonalStore(databases[-1])
+
+    request.addfinalizer(finish)
+    return opener
+
+
+_OPENERS = {"sqlite": _sqlite, "influx1": _influx1, "personal": _personal}
