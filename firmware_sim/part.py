@@ -53,10 +53,6 @@ class Part:
             raise Silent(quantity)
         return value
 
-    def measures(self, quantity: str) -> bool:
-        """Whether the scenario gives it this signal."""
-        return quantity in self._signals
-
     def silent(self) -> bool:
         """Whether it gives no sign of life now, by a fault or by a gap in one of its recordings."""
         if self.faults.silent():

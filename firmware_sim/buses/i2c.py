@@ -1,8 +1,8 @@
 """An I2C bus behind a unix socket.
 
-A transfer is one request, as one I2C_RDWR call: u16le length of what follows, u8 number of messages, for each one u8
-address, u8 flags (1: read), u16le length, and the bytes if it is a write. The answer is u8 status (0, or an errno
-of Linux' I2C adapters), u16le length, and all bytes read, one message after the other.
+A transfer is one request, as one I2C_RDWR call: u16le length of what follows, u8 number of messages, for each one
+u8 address, u8 flags (1: read), u16le length, and the bytes if it is a write. The answer is u8 status (0, or an
+errno of Linux' I2C adapters), u16le length, and all bytes read, one message after the other.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Modbus RTU slaves on one serial line, by unit.
 
 An own slave and not a library's: the driver uses a library, and two independent readings of the standard (Modbus
-over serial line V1.02, application protocol V1.1b3) test more than one; damaged and broken-off answers are easy then.
+over serial line V1.02, application protocol V1.1b3) test more than one; damaged answers are easy then.
 """
 
 import struct

@@ -31,13 +31,9 @@ class DeviceSection(Section, frozen=True):
 
     FAULTS: ClassVar[AbstractSet[str]] = frozenset()
 
-    def required(self) -> AbstractSet[str]:
-        """The quantities whose signals it cannot do without."""
+    def measures(self) -> AbstractSet[str]:
+        """The quantities it measures; each needs a signal."""
         raise NotImplementedError
-
-    def optional(self) -> AbstractSet[str]:
-        """Further quantities that it can give."""
-        return frozenset()
 
     def wire(self) -> str:
         """What it is connected to, e.g. ``ttySIM0``."""

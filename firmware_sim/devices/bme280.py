@@ -22,7 +22,7 @@ from firmware_sim.part import Part
 _CHIP_ID = 0x60
 _RESET_WORD = 0xB6
 _CALIBRATION_1, _ID, _RESET, _CALIBRATION_2 = 0x88, 0xD0, 0xE0, 0xE1
-_CTRL_HUM, _STATUS, _CTRL_MEAS, _CONFIG, _DATA = 0xF2, 0xF3, 0xF4, 0xF5, 0xF7
+_CTRL_HUM, _CTRL_MEAS, _CONFIG, _DATA = 0xF2, 0xF4, 0xF5, 0xF7
 _SKIPPED_20, _SKIPPED_16 = 0x80000, 0x8000
 _SLEEP, _NORMAL = 0, 3
 _START_UP_S = 0.002
@@ -47,7 +47,7 @@ class Bme280Section(DeviceSection, frozen=True):
         {"stuck", "spike", "drift", "dropout", "hang", "reboot", "battery"}
     )
 
-    def required(self) -> AbstractSet[str]:
+    def measures(self) -> AbstractSet[str]:
         """All three."""
         return {"temperature", "pressure", "humidity"}
 

@@ -29,7 +29,7 @@ class Ds18b20Section(DeviceSection, frozen=True, kw_only=True):
         {"stuck", "spike", "drift", "dropout", "checksum", "hang", "reboot", "battery"}
     )
 
-    def required(self) -> AbstractSet[str]:
+    def measures(self) -> AbstractSet[str]:
         """The quantity."""
         return {self.quantity}
 

@@ -87,7 +87,7 @@ class ModbusGaugeSection(DeviceSection, frozen=True, kw_only=True):
                 raise ValueError(f"register: {row.table} {row.address} overlaps another one")
             taken |= places
 
-    def required(self) -> AbstractSet[str]:
+    def measures(self) -> AbstractSet[str]:
         """What stands in the map."""
         return {row.quantity for row in self.register}
 

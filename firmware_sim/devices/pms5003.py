@@ -32,7 +32,7 @@ class Pms5003Section(DeviceSection, frozen=True, kw_only=True):
         {"stuck", "spike", "drift", "dropout", "checksum", "hang", "reboot", "battery"}
     )
 
-    def required(self) -> AbstractSet[str]:
+    def measures(self) -> AbstractSet[str]:
         """All three."""
         return {"pm1", "pm2_5", "pm10"}
 

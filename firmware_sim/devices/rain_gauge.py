@@ -30,7 +30,7 @@ class RainGaugeSection(DeviceSection, frozen=True, kw_only=True):
 
     FAULTS: ClassVar[AbstractSet[str]] = frozenset({"stuck", "spike", "drift", "dropout"})
 
-    def required(self) -> AbstractSet[str]:
+    def measures(self) -> AbstractSet[str]:
         """The rain."""
         return {"rain_rate"}
 

@@ -38,7 +38,7 @@ class Scd4xSection(DeviceSection, frozen=True):
         {"stuck", "spike", "drift", "dropout", "checksum", "hang", "reboot", "battery"}
     )
 
-    def required(self) -> AbstractSet[str]:
+    def measures(self) -> AbstractSet[str]:
         """All three."""
         return {"co2", "temperature", "humidity"}
 

@@ -39,7 +39,7 @@ class Sds011Section(DeviceSection, frozen=True, kw_only=True):
         {"stuck", "spike", "drift", "dropout", "checksum", "hang", "reboot", "battery"}
     )
 
-    def required(self) -> AbstractSet[str]:
+    def measures(self) -> AbstractSet[str]:
         """Both."""
         return {"pm2_5", "pm10"}
 

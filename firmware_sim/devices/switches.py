@@ -22,7 +22,7 @@ class ContactSection(DeviceSection, frozen=True, kw_only=True):
 
     FAULTS: ClassVar[AbstractSet[str]] = frozenset({"stuck", "spike", "dropout"})
 
-    def required(self) -> AbstractSet[str]:
+    def measures(self) -> AbstractSet[str]:
         """The door."""
         return {"door_open"}
 
@@ -46,7 +46,7 @@ class MotionSection(DeviceSection, frozen=True, kw_only=True):
 
     FAULTS: ClassVar[AbstractSet[str]] = frozenset({"stuck", "spike", "dropout"})
 
-    def required(self) -> AbstractSet[str]:
+    def measures(self) -> AbstractSet[str]:
         """The motion."""
         return {"motion"}
 

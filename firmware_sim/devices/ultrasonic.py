@@ -32,7 +32,7 @@ class UltrasonicSection(DeviceSection, frozen=True, kw_only=True):
         {"stuck", "spike", "drift", "dropout", "checksum", "hang", "reboot", "battery"}
     )
 
-    def required(self) -> AbstractSet[str]:
+    def measures(self) -> AbstractSet[str]:
         """The level where it is mounted at a known height, else the distance."""
         return {"water_distance" if self.mounting_height is None else "water_level"}
 
