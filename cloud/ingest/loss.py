@@ -5,6 +5,8 @@
 
 import msgspec
 
+from cloud.ingest.accounts import Accounts
+from cloud.ingest.tracker import Tracker
 from sensing.topic import StationId
 
 
@@ -19,7 +21,8 @@ class StationLoss(msgspec.Struct, frozen=True):
         pending_journal: in the arrival journal, not yet in the store.
         quarantined: set aside with a reason.
         dropped: thinned or given up by the station, declared by it.
-        written_off: of streams that the station has given up (another journal took their place).
+        written_off: of streams that the station has given up (another journal took their place), and what a person
+            deleted from the quarantine.
         unaccounted: anything else; not 0 means a defect or a restored backup, and a person must look.
     """
 
@@ -35,12 +38,47 @@ class StationLoss(msgspec.Struct, frozen=True):
 
 
 class LossMeter:
-    """Reads the tracker's and the feed's accounts."""
+    """Reads the tracker's and the consumers' accounts."""
 
-    def rows(self, community: str) -> list[StationLoss]:
-        """One row a station of a community that ever sent something, in order of its id."""
-        raise NotImplementedError
+    def __init__(self, tracker: Tracker, accounts: Accounts) -> None:
+        self._tracker = tracker
+        self._accounts = accounts
 
     def communities(self) -> list[str]:
         """Every community that has a row."""
-        raise NotImplementedError
+        return sorted({station.community for station in self._tracker.stations()})
+
+    def rows(self, community: str) -> list[StationLoss]:
+        """One row a station of a community that ever sent something, in order of its id."""
+        stations = sorted(station for station in self._tracker.stations() if station.community == community)
+        return [self.row(station) for station in stations]
+
+    def row(self, station: StationId) -> StationLoss:
+        """One station's row."""
+        streams = self._tracker.streams(station)
+        current = self._tracker.current(station)
+        account = self._accounts.of(station)
+        pending = unaccounted = written_off = 0
+        for name, state in streams.items():
+            lost = min(max(state.lost, 0), max(state.missing, 0))
+            rest = state.missing - lost
+            unaccounted += lost
+            written_off += state.written_off
+            if rest < 0 or (state.skipped and state.lost < 0 and name != current):
+                unaccounted += rest
+            elif name == current:
+                pending += rest
+            else:
+                written_off += rest
+        good = sum(state.good for state in streams.values())
+        return StationLoss(
+            station,
+            accepted=sum(state.accepted for state in streams.values()),
+            stored=account.stored,
+            pending_station=pending,
+            pending_journal=good - account.stored - account.refused,
+            quarantined=sum(state.refused for state in streams.values()) + account.refused,
+            dropped=sum(state.dropped for state in streams.values()),
+            written_off=written_off,
+            unaccounted=unaccounted,
+        )
