@@ -50,9 +50,10 @@ class Influx1:
     reach_ms: int | None = None
 
     def __init__(self, config: Config) -> None:
-        auth = aiohttp.BasicAuth(config.username, config.password.reveal()) if config.username else None
+        user, password = config.username, config.password.reveal()
+        authorization = aiohttp.encode_basic_auth(user, password) if user else ""
         self._config = config
-        self._http = Http(config.url, auth=auth, tls=tls_context(config.ca))
+        self._http = Http(config.url, authorization=authorization, tls=tls_context(config.ca))
 
     async def write(self, database: str, body: bytes) -> None:
         """POST ``/write``; see ``Transport``."""

@@ -82,7 +82,7 @@ class Influx2:
             timeout=TIMEOUT,
             **({} if tls is None else {"ssl_context": tls}),
         )
-        self._http = Http(config.url, headers={"Authorization": f"Token {token}"}, tls=tls)
+        self._http = Http(config.url, authorization=f"Token {token}", tls=tls)
 
     async def write(self, database: str, body: bytes) -> None:
         """POST ``/api/v2/write``; see ``Transport``."""
@@ -144,11 +144,12 @@ class Influx2:
         harmless: int = 0,
     ) -> dict[str, Any]:
         data = None if json is None else msgspec.json.encode(json)
-        status, headers, text = await self._http.request(method, path, params or {}, data)
+        headers = {"Content-Type": "application/json"}
+        status, answered, text = await self._http.request(method, path, params or {}, data, **headers)
         if status == harmless:
             return {}
         if status not in {200, 201}:
-            error = judge(status, headers, text)
+            error = judge(status, answered, text)
             if isinstance(error, Transient):
                 raise error
             raise Transient(f"the store answers {method} {path} with HTTP {status}: {text[:200]}")

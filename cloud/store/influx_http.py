@@ -39,8 +39,7 @@ class Http:
 
     Args:
         url: as configured, e.g. ``http://127.0.0.1:8086``.
-        headers: sent with every request (token).
-        auth: or a user's name and password.
+        authorization: sent with every request; empty: none.
         tls: for https with an authority of one's own.
     """
 
@@ -48,13 +47,14 @@ class Http:
         self,
         url: str,
         *,
-        headers: Mapping[str, str] | None = None,
-        auth: aiohttp.BasicAuth | None = None,
+        authorization: str = "",
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self._session = aiohttp.ClientSession(
-            headers=headers, auth=auth, timeout=TIMEOUT, connector=aiohttp.TCPConnector(ssl=tls or True)
+            headers={"Authorization": authorization} if authorization else None,
+            timeout=TIMEOUT,
+            connector=aiohttp.TCPConnector(ssl=tls or True),
         )
 
     async def request(
