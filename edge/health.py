@@ -2,11 +2,12 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from hinomi.clock import Clock
 
 _LOG = logging.getLogger("hinomi.edge")
 
@@ -35,7 +36,8 @@ class Health:
         version: changes when the station's status should be published again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Clock) -> None:
+        self._pace = pace
         self.counters: Counter[str] = Counter()
         self.version = 0
         self._troubles: dict[str, Trouble] = {}
@@ -45,7 +47,7 @@ class Health:
         """Add to a counter."""
         self.counters[counter] += by
 
-    def failed(self, part: str, error: str, now: float) -> None:
+    def failed(self, part: str, error: str) -> None:
         """``part`` does not work; logged when this is news."""
         known = self._troubles.get(part)
         if known is None:
@@ -53,13 +55,13 @@ class Health:
             self.version += 1
         elif known.error != error:
             _LOG.debug("%s: %s", part, error)
-        self._troubles[part] = Trouble(part, error, known.since if known else now)
+        self._troubles[part] = Trouble(part, error, known.since if known else self._pace.monotonic())
 
-    def works(self, part: str, now: float) -> None:
+    def works(self, part: str) -> None:
         """``part`` works (again)."""
         trouble = self._troubles.pop(part, None)
         if trouble is not None:
-            _LOG.warning("%s: works again after %.0f s", part, now - trouble.since)
+            _LOG.warning("%s: works again after %.0f s", part, self._pace.monotonic() - trouble.since)
             self.version += 1
 
     def tell(self, notice: str) -> None:
@@ -74,8 +76,9 @@ class Health:
         for part in self._troubles.keys() - keep:
             del self._troubles[part]
 
-    def summary(self, now: float) -> Mapping[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Counters, troubles and notices as plain data."""
+        now = self._pace.monotonic()
         return {
             "counters": dict(sorted(self.counters.items())),
             "troubles": [
