@@ -42,13 +42,15 @@ class Publisher(Protocol):
 
 
 class Acker:
-    """Remembers whose acknowledgement has moved and publishes it at the next tick."""
+    """Remembers whose acknowledgement has moved and publishes it at the next tick.
 
-    def __init__(
-        self, tracker: Tracker, publisher: Publisher, counters: Counters, *, clock: Clock, pace: Clock
-    ) -> None:
+    Attributes:
+        publisher: the link, once there is one.
+    """
+
+    def __init__(self, tracker: Tracker, counters: Counters, *, clock: Clock, pace: Clock) -> None:
+        self.publisher: Publisher | None = None
         self._tracker = tracker
-        self._publisher = publisher
         self._counters = counters
         self._clock = clock
         self._pace = pace
@@ -83,6 +85,8 @@ class Acker:
                 await self._pace.sleep(0)
 
     def _publish(self, station: StationId, streams: set[str]) -> bool:
+        if self.publisher is None:
+            return False
         current = self._tracker.current(station)
         # The retained one is the last: that of the journal in use.
         for name in sorted(streams, key=lambda name: (name == current, name)):
@@ -90,7 +94,7 @@ class Acker:
             if state is None:
                 continue
             body = Ack(name, state.upto, state.ranges[:MAX_ALSO], self._clock.now())
-            if not self._publisher.publish(station.topic("ack"), msgspec.json.encode(body), retain=True):
+            if not self.publisher.publish(station.topic("ack"), msgspec.json.encode(body), retain=True):
                 return False
             self._counters.acks += 1
         return True

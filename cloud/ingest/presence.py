@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -35,11 +36,20 @@ class Seen(Protocol):
 class Statuses:
     """Statuses on their way to the registry, the last one of each station.
 
-    They are acknowledged at once: the broker retains them and hands them out again at the next subscription.
+    ``announced`` is told when the intervals of a station may have changed. They are acknowledged at once: the broker retains them and hands them out again at the next subscription.
     """
 
-    def __init__(self, registry: Seen, counters: Counters, *, clock: Clock, pace: Clock) -> None:
+    def __init__(
+        self,
+        registry: Seen,
+        announced: Callable[[StationId], None],
+        counters: Counters,
+        *,
+        clock: Clock,
+        pace: Clock,
+    ) -> None:
         self._registry = registry
+        self._announced = announced
         self._counters = counters
         self._clock = clock
         self._pace = pace
@@ -75,6 +85,7 @@ class Statuses:
         # The broker repeats its retained messages; writing each again would cost a transaction a station.
         if known is None or (known.online, known.body) != (presence.online, presence.body):
             await self._registry.seen_status(station, presence)
+            self._announced(station)
 
 
 def parse(body: bytes, now: int) -> Presence | None:

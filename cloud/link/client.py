@@ -6,6 +6,7 @@ reconnects, so (connection generation, packet id) cannot be mixed up: what is la
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,7 +22,7 @@ from cloud.link.section import BrokerSection
 CONNECT_TIMEOUT_S = 20.0
 ABORT_AFTER_S = 2.0
 # Ours are at most 256 KiB; a larger one is still received, to be refused with a reason.
-MAX_PACKET = 1 << 20
+MAX_PACKET = (1 << 20) + 4096
 REFUSED = 0x80
 
 # Its warnings tell of matters that are dealt with here, or of every packet.
@@ -33,7 +34,7 @@ _SILENT.setLevel(logging.CRITICAL)
 Handler = Callable[[str, bytes, dict[str, Any]], Awaitable[int]]
 
 
-class _Protocol(MQTTProtocol):  # type: ignore[misc] - gmqtt publishes no types
+class _Protocol(MQTTProtocol):  # type: ignore[misc]  # gmqtt publishes no types
     """Reads only while the gate is open; writes what one turn of the loop gathered in one go."""
 
     def __init__(self, gate: asyncio.Event, **kwargs: Any) -> None:
@@ -57,7 +58,7 @@ class _Protocol(MQTTProtocol):  # type: ignore[misc] - gmqtt publishes no types
         if self._dead:
             return
         if not self._out:
-            self._loop_now.call_soon(self._flush)
+            self._loop_now.call_soon(self.flush)
         self._out += data
 
     def die(self) -> None:
@@ -67,13 +68,14 @@ class _Protocol(MQTTProtocol):  # type: ignore[misc] - gmqtt publishes no types
         if self._transport is not None:
             self._transport.abort()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Hand what was gathered to the socket."""
         if self._out and not self._dead:
             super().write_data(bytes(self._out))
             self._out.clear()
 
 
-class _Client(Client):  # type: ignore[misc] - gmqtt publishes no types
+class _Client(Client):  # type: ignore[misc]  # gmqtt publishes no types
     """gmqtt's client on our protocol, for one connection."""
 
     def __init__(self, gate: asyncio.Event, *args: Any, **kwargs: Any) -> None:
@@ -94,14 +96,17 @@ class _Client(Client):  # type: ignore[misc] - gmqtt publishes no types
 
         loop = asyncio.get_running_loop()
         transport, self.protocol = await loop.create_connection(make, host, port, ssl=ssl or None)
+        handler = self._package_handler
         return MQTTConnection(
-            transport,
-            self.protocol,
-            clean_session,
-            keepalive,
-            package_handler=self._package_handler,
-            logger=_SILENT,
+            transport, self.protocol, clean_session, keepalive, package_handler=handler, logger=_SILENT
         )
+
+    async def goodbye(self, **properties: Any) -> None:
+        """Send what is waiting and DISCONNECT, then close."""
+        if self.protocol is not None and self._connection is not None:
+            self.protocol.send_disconnect(**properties)
+            self.protocol.flush()
+            await self._connection.close()
 
 
 class Refused(Exception):
@@ -193,11 +198,9 @@ class Connection:
     async def close(self) -> None:
         """Say goodbye (the session stays), then cut."""
         if not self.lost.done():
-            try:
+            with contextlib.suppress(TimeoutError, OSError):
                 async with asyncio.timeout(ABORT_AFTER_S):
-                    await self._client.disconnect(session_expiry_interval=self._section.session_expiry_s)
-            except (TimeoutError, OSError):
-                pass
+                    await self._client.goodbye(session_expiry_interval=self._section.session_expiry_s)
         self.end("closed")
 
     def _on_connect(self, _client: object, session_present: int, _code: int, _properties: object) -> None:
@@ -218,4 +221,11 @@ class Connection:
     async def _on_message(
         self, _client: object, topic: str, payload: bytes, _qos: int, properties: dict[str, Any]
     ) -> int:
-        return await self._handler(topic, payload, properties)
+        completed = False
+        try:
+            code = await self._handler(topic, payload, properties)
+            completed = True
+        finally:
+            if not completed:
+                self.end("a message could not be handled; see the log")
+        return code

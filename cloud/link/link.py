@@ -140,19 +140,15 @@ class Link:
         self._held += size
         if self._held > self._held_max:
             self._gate.clear()
-        completed = False
         try:
             committed = self._receive(topic, payload, properties)
             if committed is not None and not await committed:
                 self.stale += 1
-            completed = True
             return 0
         finally:
             self._held -= size
             if self._held <= self._held_max:
                 self._gate.set()
-            if not completed and self._connection is not None:
-                self._connection.end("a message could not be handled; see the log")
 
     def _failed(self, error: Exception) -> None:
         where = f"{self._section.host}:{self._section.real_port}"
@@ -161,9 +157,7 @@ class Link:
         elif isinstance(error, ssl.SSLCertVerificationError):
             self._problem = f"{where} shows a certificate that broker.ca does not vouch for: {error.verify_message}"
         else:
-            self._problem = (
-                f"{where} cannot be reached: {error or type(error).__name__}; is the broker running there?"
-            )
+            self._problem = f"{where} cannot be reached: {error}; is the broker running there?"
             return
         if self.generation == 0:
             # Nobody else would notice a wrong password on the first start; later it may be a broker being set up.
