@@ -6,12 +6,13 @@ exchange only, and a lock for each port keeps the exchanges of this process apar
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from pymodbus.client import ModbusSerialClient
+from pymodbus.exceptions import ModbusException
+
+from edge.buses.uart import Uart
 from hinomi.errors import ConfigError, Transient
-
-if TYPE_CHECKING:
-    from pymodbus.client import ModbusSerialClient
 
 Kind = Literal["holding", "input"]
 Parity = Literal["none", "even", "odd"]
@@ -44,14 +45,13 @@ class Modbus:
         """The 16-bit registers of each block (kind, address, count), in one turn on the line.
 
         Raises:
-            ConfigError: the port is not there, may not be used, or the extra is not installed.
+            ConfigError: the port is not there, or may not be used.
             Transient: no answer, a broken answer, the device's own exception, the line is in use.
         """
-        client_class = _client_class()
         if not self._lock.acquire(timeout=_LOCK_SECONDS):
             raise Transient(f"{self._path}: other devices on this line keep it busy; lengthen the intervals")
         try:
-            client = self._connect(client_class)
+            client = self._connect()
             try:
                 return [self._block(client, *block) for block in blocks]
             finally:
@@ -59,8 +59,8 @@ class Modbus:
         finally:
             self._lock.release()
 
-    def _connect(self, client_class: "type[ModbusSerialClient]") -> "ModbusSerialClient":
-        client = client_class(
+    def _connect(self) -> ModbusSerialClient:
+        client = ModbusSerialClient(
             str(self._path),
             baudrate=self._baud,
             parity=self._parity,
@@ -72,9 +72,7 @@ class Modbus:
             raise self._why_not()
         return client
 
-    def _block(self, client: "ModbusSerialClient", kind: Kind, address: int, count: int) -> list[int]:
-        from pymodbus.exceptions import ModbusException  # noqa: PLC0415 - the extra is optional
-
+    def _block(self, client: ModbusSerialClient, kind: Kind, address: int, count: int) -> list[int]:
         ask = client.read_holding_registers if kind == "holding" else client.read_input_registers
         where = f"Modbus device {self._device} on {self._path}, {kind} register {address}"
         try:
@@ -92,20 +90,8 @@ class Modbus:
 
     def _why_not(self) -> ConfigError | Transient:
         """The client keeps the reason to itself: open the port once more and listen to the system."""
-        from edge.buses.uart import Uart  # noqa: PLC0415 - pyserial is there only when a port is used
-
         try:
             Uart(self._path, self._baud).close()
         except (ConfigError, Transient) as error:
             return error
         return Transient(f"{self._path} could not be opened")
-
-
-def _client_class() -> "type[ModbusSerialClient]":
-    try:
-        from pymodbus.client import ModbusSerialClient  # noqa: PLC0415 - the extra is optional
-    except ModuleNotFoundError as error:
-        raise ConfigError.of(
-            "modbus_level", "needs the package pymodbus; run: pip install 'hinomi[edge-modbus]'"
-        ) from error
-    return ModbusSerialClient

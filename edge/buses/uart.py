@@ -1,5 +1,6 @@
 """UART: frames out of a stream of bytes that may begin anywhere and contain anything."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +46,10 @@ class Uart:
             self._port.write(data)
         except OSError as error:
             raise self._failed(error) from error
+
+    def wait(self, seconds: float) -> None:
+        """Give the device time: real seconds, whatever clock measures."""
+        time.sleep(seconds)
 
     def clear(self) -> None:
         """Forget what came in so far: the next frame is then fresh.

@@ -69,4 +69,4 @@ def decode(stream: bytes, _config: object = None) -> list[Measured]:
     return [Measured(name, float(int.from_bytes(frame[at : at + 2]))) for name, at in places.items()]
 
 
-PROTOCOL = Protocol(take, decode, WORK, ONLY_WHEN_ASKED, ASK, SLEEP)
+PROTOCOL = Protocol(take, decode, setup=(WORK, ONLY_WHEN_ASKED), wake=(WORK, ONLY_WHEN_ASKED), ask=ASK, sleep=SLEEP)

@@ -22,6 +22,7 @@ Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=3600.0)]
 
 _BAUD = 9600
 _SILENCE_S = 2.0
+_COMMAND_S = 0.1
 _MARGIN_S = 2.0  # it wakes this much earlier than it has to
 
 
@@ -56,16 +57,16 @@ class Protocol(msgspec.Struct, frozen=True):
     Attributes:
         take: finds a data frame.
         decode: its readings.
-        work: command that starts fan and laser.
-        passive: command after which it speaks only when asked.
+        setup: commands for a device just found: it works on and speaks only when asked.
+        wake: commands for one that was asleep; no settings that it would write to its memory each time.
         ask: command that asks for one data frame.
         sleep: command that stops fan and laser.
     """
 
     take: Take
     decode: Callable[[bytes], list[Measured]]
-    work: bytes
-    passive: bytes
+    setup: tuple[bytes, ...]
+    wake: tuple[bytes, ...]
     ask: bytes
     sleep: bytes
 
@@ -84,7 +85,7 @@ class Resting(Blocking):
     def start(self) -> None:
         """Wake it and ask once: a silent device is told now, not after the warm-up."""
         self._uart = Uart(self._config.port, _BAUD)
-        self._wake()
+        self._send(self._protocol.setup)
         self.measure()
 
     def measure(self) -> list[Measured]:
@@ -121,15 +122,17 @@ class Resting(Blocking):
             self._waking.result()
         if self.context.clock.monotonic() < self._ready_at:
             return []
+        next_at = self.context.clock.monotonic() + self._config.interval_s
         measured = await super().read()
         if self._config.sleeps:
             await self.context.run(self._rest)
             self._ready_at = float("inf")
-            self._waking = asyncio.create_task(self._wake_in_time())
+            self._waking = asyncio.create_task(self._wake_before(next_at))
         return measured
 
-    async def _wake_in_time(self) -> None:
-        await self.context.clock.sleep(self._config.interval_s - self._config.warm_up_s - _MARGIN_S)
+    async def _wake_before(self, next_at: float) -> None:
+        clock = self.context.clock
+        await clock.sleep(next_at - self._config.warm_up_s - _MARGIN_S - clock.monotonic())
         await self.context.run(self._wake)
         self._warms_up()
 
@@ -143,11 +146,15 @@ class Resting(Blocking):
         return self._protocol.decode(uart.frame(self._protocol.take, _SILENCE_S))
 
     def _wake(self) -> None:
-        self._open().send(self._protocol.work)
-        self._open().send(self._protocol.passive)
+        self._send(self._protocol.wake)
 
     def _rest(self) -> None:
-        self._open().send(self._protocol.sleep)
+        self._send((self._protocol.sleep,))
+
+    def _send(self, commands: tuple[bytes, ...]) -> None:
+        for command in commands:
+            self._open().send(command)
+            self._open().wait(_COMMAND_S)
 
     def _open(self) -> Uart:
         if self._uart is None:

@@ -33,6 +33,7 @@ def command(*data: int) -> bytes:
 WORK = command(0x06, 0x01, 0x01)
 SLEEP = command(0x06, 0x01, 0x00)
 ONLY_WHEN_ASKED = command(0x02, 0x01, 0x01)
+WITHOUT_PAUSES = command(0x08, 0x01, 0x00)
 ASK = command(0x04)
 
 
@@ -70,4 +71,4 @@ def decode(stream: bytes, _config: object = None) -> list[Measured]:
     ]
 
 
-PROTOCOL = Protocol(take, decode, WORK, ONLY_WHEN_ASKED, ASK, SLEEP)
+PROTOCOL = Protocol(take, decode, setup=(WORK, WITHOUT_PAUSES, ONLY_WHEN_ASKED), wake=(WORK,), ask=ASK, sleep=SLEEP)
