@@ -96,7 +96,7 @@ class Feed:
         self._limits = limits
         self._quarantine = quarantine
         self._clock = clock
-        self._head = journal.stats().next_seq - 1
+        self._head = 0
         self._trimmed = 0
         self._cache: dict[int, _Loaded] = {}
         self._cached = 0
@@ -107,6 +107,10 @@ class Feed:
     def head(self) -> int:
         """Number of the newest pack."""
         return self._head
+
+    def load(self) -> None:
+        """See where the journal ends; in the disk thread."""
+        self._head = self._journal.stats().next_seq - 1
 
     async def warm(self) -> None:
         """Let quality control see the end of the journal again, after a restart."""

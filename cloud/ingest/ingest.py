@@ -68,7 +68,6 @@ class Ingest:
         self.accounts = Accounts()
         self.limits = Limits(settings.limits, settings.station_cap_bytes, pace=pace)
         self.quarantine = Quarantine(settings.limits.quarantine_rows)
-        self._load(journal)
         self.resolver = Resolver(settings.ahead_ms, lambda *stream: _interval(registry, *stream))
         self.feed = Feed(journal, disk, self.resolver, self.accounts, self.limits, self.quarantine, clock=clock)
         self.acker = Acker(self.tracker, self.counters, clock=clock, pace=pace)
@@ -88,10 +87,20 @@ class Ingest:
         self.loss = LossMeter(self.tracker, self.accounts)
         self.desk = Desk(journal, disk, self.quarantine, judge=self.accept.judge, add=self.committer.add)
         self.metrics = Metrics(self.counters)
+        self._journal = journal
+        self._disk = disk
         self._add_gauges()
 
-    async def warm(self, latest: Iterable[Latest]) -> None:
-        """Begin quality control where an earlier process left it: at the store's newest, then the journal's end."""
+    async def load(self, latest: Iterable[Latest] = ()) -> None:
+        """Take over what the journal remembers; once, before ``run``.
+
+        Quality control begins where an earlier process left it: at the store's ``latest``, then at the journal's
+        end.
+
+        Raises:
+            Transient: the journal cannot be read now.
+        """
+        await self._disk.run(self._load)
         self.resolver.seed(Observation(one.datastream, one.measured_at, one.value) for one in latest)
         await self.feed.warm()
 
@@ -111,11 +120,13 @@ class Ingest:
         """The link is down."""
         self.committer.forget()
 
-    def _load(self, journal: Journal) -> None:
+    def _load(self) -> None:
+        journal = self._journal
         self.tracker.load(journal.notes(tracker.PREFIX))
         self.accounts.load(journal.note(accounts.UPTO), journal.notes(accounts.PREFIX))
         self.limits.load(self.tracker, self.accounts)
         self.quarantine.load(journal)
+        self.feed.load()
 
     def _add_gauges(self) -> None:
         gauge = self.metrics.gauge

@@ -36,7 +36,9 @@ class Seen(Protocol):
 class Statuses:
     """Statuses on their way to the registry, the last one of each station.
 
-    ``announced`` is told when the intervals of a station may have changed. They are acknowledged at once: the broker retains them and hands them out again at the next subscription.
+    ``announced`` is told when the intervals of a station may have changed.
+
+    They are acknowledged at once: the broker retains them and hands them out again at the next subscription.
     """
 
     def __init__(
