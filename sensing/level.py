@@ -1,8 +1,7 @@
 """Marks of our own and official levels: two scales that must never be taken for one another.
 
 A *mark* (目安) is what a sensor of the town has reached on the town's own scale; it has four heights. An *official
-level* (警戒レベル) comes only from official telegrams and the mayor. They share no colour, no number as it is shown,
-no word.
+level* (警戒レベル) comes only from official telegrams and the mayor. They share no colour and no word.
 """
 
 import enum
@@ -26,8 +25,9 @@ class Mark(enum.IntEnum):
     def colour(self) -> str:
         """CSS colour of our own palette.
 
-        One hue from pale to dark blue: the order is told by lightness alone, which every kind of colour vision sees,
-        and no shade comes near the official white, yellow, red, purple and black.
+        One hue from pale to dark petrol: lightness alone tells the order, which every kind of colour vision sees,
+        and no shade comes near an official colour for anybody. (Blue would: to those who do not see red or green,
+        the official purple is a blue.)
         """
         return _MARK_COLOURS[self]
 
@@ -63,10 +63,8 @@ class OfficialLevel(enum.IntEnum):
 
     @property
     def ink(self) -> str:
-        """CSS colour of text on ``colour``; contrast at least 4.5 (WCAG 2 AA) except on red, where the government's
-        own white on 255,40,0 reaches 3.7, enough for large text only.
-        """
-        return "#000000" if self <= OfficialLevel.TWO else "#ffffff"
+        """CSS colour of text on ``colour``; contrast at least 4.5 (WCAG 2 AA)."""
+        return "#ffffff" if self >= OfficialLevel.FOUR else "#000000"
 
     @property
     def words_ja(self) -> str:
@@ -75,11 +73,11 @@ class OfficialLevel(enum.IntEnum):
 
 
 _MARK_COLOURS = {
-    Mark.NONE: "#dfe3e6",
-    Mark.ONE: "#a6d3e8",
-    Mark.TWO: "#5aa9d6",
-    Mark.THREE: "#1d6fa5",
-    Mark.FOUR: "#0b3c5d",
+    Mark.NONE: "#bbbbbb",
+    Mark.ONE: "#56e3fc",
+    Mark.TWO: "#42a1be",
+    Mark.THREE: "#146c6d",
+    Mark.FOUR: "#043345",
 }
 
 _OFFICIAL_COLOURS = {

@@ -2,13 +2,13 @@
 
 import math
 
-# Over water, August-Roche-Magnus with the constants of Alduchov and Eskridge, J. Appl. Meteor. 35 (1996): saturation
-# pressure within 0.4 % between -40 and 50 Cel. E in hPa.
+# Over water: Magnus' form with the constants of Alduchov and Eskridge, J. Appl. Meteor. 35 (1996), within 0.4 % of
+# the reference between -40 and 50 Cel; the first has no dimension, the second is in Cel, the third in hPa.
 _A, _B, _C = 17.625, 243.04, 6.1094
 
 _GRAVITY = 9.80665  # m/s2
 _GAS_CONSTANT = 287.05  # J/(kg K), dry air
-_LAPSE = 0.0065  # K/m, standard atmosphere
+_LAPSE = 0.005  # K/m, as JMA takes it for reductions to sea level; the standard atmosphere has 0.0065
 
 
 def saturation_pressure(temperature: float) -> float:
@@ -38,8 +38,9 @@ def dew_point(temperature: float, humidity: float) -> float:
 def sea_level_pressure(pressure: float, temperature: float, height: float, humidity: float = 0.0) -> float:
     """Station pressure reduced to sea level by the hypsometric equation.
 
-    The air column below the station is taken to have the standard lapse rate and the station's vapour, as in the
-    manual for weather observers of JMA (気象観測の手引き): virtual temperature at half the height.
+    The air that is not there is taken to be warmer by 0.5 K each 100 m down and to hold the station's vapour; its
+    mean virtual temperature is that at half the height. That is JMA's way (気象観測の手引き) apart from the vapour,
+    which JMA takes from a table. At 500 m the choice of the lapse rate makes less than 0.1 hPa.
 
     Args:
         pressure: at the station, hPa.
