@@ -66,12 +66,21 @@ class Http:
             Transient: no answer.
         """
         try:
-            async with self._session.request(
-                method, f"{self.url}{path}", params=params, data=data, headers=headers
-            ) as answer:
-                return answer.status, answer.headers, await answer.text(errors="replace")
+            try:
+                return await self._once(method, path, params, data, headers)
+            except aiohttp.ServerDisconnectedError:
+                # A connection kept from before the server was restarted; all our requests may be repeated.
+                return await self._once(method, path, params, data, headers)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise unreachable(self.url, error) from error
+
+    async def _once(
+        self, method: str, path: str, params: Mapping[str, str], data: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, str], str]:
+        async with self._session.request(
+            method, f"{self.url}{path}", params=params, data=data, headers=headers
+        ) as answer:
+            return answer.status, answer.headers, await answer.text(errors="replace")
 
     async def influxql(self, text: str, database: str = "", method: str = "GET") -> list[Series]:
         """Run InfluxQL; ``method`` is POST for what changes something. See ``Transport.query``."""
