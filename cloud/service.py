@@ -9,6 +9,7 @@ from functools import partial
 
 import msgspec
 from aiohttp import web
+from hinomi.journal.sqlite import SqliteJournal
 
 from cloud.config import CloudConfig
 from cloud.db import Database
@@ -25,9 +26,8 @@ from cloud.store.routing import RoutedStore
 from cloud.store.writer import Writer
 from hinomi.clock import Clock, SystemClock, measurement_clock
 from hinomi.disk import Disk
-from hinomi.errors import ConfigError, Transient
+from hinomi.errors import ConfigError, Fault, Transient
 from hinomi.journal.protocol import Journal
-from hinomi.journal.sqlite import SqliteJournal
 from sensing.topic import everybody
 
 REFRESH_S = 5.0
@@ -75,7 +75,7 @@ async def run(config: CloudConfig, announce: Callable[[str], None]) -> None:
 
 def _joined(errors: BaseExceptionGroup[ConfigError]) -> ConfigError:
     """All faults of all parts as one error."""
-    faults = []
+    faults: list[Fault] = []
     for error in errors.exceptions:
         faults += error.faults if isinstance(error, ConfigError) else _joined(error).faults
     return ConfigError(faults)
