@@ -2,11 +2,12 @@
 
 All methods are synchronous and made for one writer thread (``hinomi.disk``). Whatever a method has returned from is
 on the disk: it survives kill -9 and a power cut. Methods raise ``Transient`` when the disk is full or failing; then
-nothing of the call was committed.
+nothing of the call was committed. Damage found while in use belongs to no family of errors (``faults.Damaged``):
+the process ends, and opening again salvages.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -91,6 +92,38 @@ class Stats(msgspec.Struct, frozen=True):
     quarantined_readings: int
 
 
+class Recovery(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found when a journal was opened, for the operator; a new stream has begun.
+
+    Attributes:
+        kind: ``damaged``: the file was set aside and what could be read of it was kept. ``rolled_back``: it is an
+            older copy, or commits are missing. ``cloned``: it was last opened on another machine.
+        reason: plain words.
+        old_stream: the stream that ended; empty if it could not be read.
+        set_aside: name of the damaged file now, in the same folder; empty if there is none.
+        kept_records: records that are held on, tombstones included.
+        kept_readings: their readings.
+        kept_refusals: likewise of the quarantine.
+        lost_records: those that were held and could not be read (rolled back: those that are missing; they may
+            have been acknowledged since).
+        lost_readings: their readings.
+        lost_refusals: likewise of the quarantine.
+        exact: the losses are counted; False: they are estimated (no counter could be read), or the most it can be.
+    """
+
+    kind: Literal["damaged", "rolled_back", "cloned"]
+    reason: str
+    old_stream: str
+    kept_records: int
+    kept_readings: int
+    kept_refusals: int
+    lost_records: int = 0
+    lost_readings: int = 0
+    lost_refusals: int = 0
+    set_aside: str = ""
+    exact: bool = True
+
+
 class Journal(Protocol):
     """The one small protocol; ``hinomi.journal.sqlite.SqliteJournal`` implements it."""
 
@@ -126,15 +159,25 @@ class Journal(Protocol):
         ...
 
     def remove(self, upto: int, also: Iterable[tuple[int, int]] = ()) -> int:
-        """Delete seq <= ``upto`` and the inclusive ranges ``also``; returns how many records went."""
+        """Delete seq <= ``upto`` and the inclusive ranges ``also``; returns how many records went.
+
+        Numbers not yet issued are left alone: whether they mean a roll-back is for the caller to say.
+        """
         ...
 
     def entomb(self, seqs: Iterable[int]) -> int:
-        """Turn records never sent into tombstones; returns the readings given up."""
+        """Turn records never sent into tombstones, leaving others alone; returns the readings given up."""
         ...
 
-    def replace(self, seq: int, entry: Entry) -> None:
-        """Thin a record never sent: smaller body and count; the difference counts as dropped."""
+    def replace(self, seq: int, entry: Entry) -> int:
+        """Thin a record never sent: smaller body and count; the difference counts as dropped.
+
+        Returns:
+            The readings given up; 0, and nothing is changed, when the record was sent, is a tombstone or is gone.
+
+        Raises:
+            ValueError: the entry is larger than what it replaces.
+        """
         ...
 
     def cursor(self, name: str) -> int:
@@ -142,11 +185,15 @@ class Journal(Protocol):
         ...
 
     def advance(self, name: str, seq: int) -> None:
-        """Move a cursor forward (never back)."""
+        """Move a cursor forward (never back).
+
+        Raises:
+            ValueError: ``seq`` is not issued yet; standing there, the cursor would skip what comes.
+        """
         ...
 
     def trim(self) -> int:
-        """Delete what every registered cursor has passed; returns how many records went."""
+        """Delete what every registered cursor has passed (nothing without cursors); returns how many went."""
         ...
 
     def note(self, key: str) -> bytes | None:
@@ -166,7 +213,10 @@ class Journal(Protocol):
         ...
 
     def renew(self, reason: str) -> None:
-        """Begin a new stream: what is held is renumbered from 1, unsent again, and counted anew."""
+        """Begin a new stream: what is held is renumbered from 1, unsent again, and counted anew.
+
+        Cursors stand at the same records as before; notes and the quarantine stay.
+        """
         ...
 
     def stats(self) -> Stats:

@@ -1,0 +1,142 @@
+"""The small file beside a journal: one process at a time, and how far the journal had come.
+
+The mark is written after each commit and never synced: it outlives kill -9, and after a power cut it is at most
+older than the journal. So a journal that is *behind* its mark was rolled back or has lost commits, which SQLite
+alone would not notice (a missing write-ahead log looks like an earlier, sound state). Measured cost: about a tenth
+more wear at one commit in five seconds.
+"""
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+from zlib import crc32
+
+import msgspec
+
+from hinomi.errors import ConfigError
+from hinomi.journal.faults import translated
+from hinomi.journal.memory import State
+
+_SIZE = 512  # one sector: written whole or not at all
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """How far a stream had come; every number only grows within a stream, but for the quarantine's.
+
+    Attributes:
+        stream: which one.
+        next_row: see ``memory.State``; likewise the following.
+        shift: rows before the stream.
+        total: readings; likewise.
+        start: likewise.
+        dropped: readings.
+        removed: readings.
+        gone: records.
+        quarantined: refusals held.
+        suspect: why the file must be salvaged when it is opened next; empty when it need not.
+        pid: the process that has it open.
+    """
+
+    stream: str = ""
+    next_row: int = 1
+    shift: int = 0
+    total: int = 0
+    start: int = 0
+    dropped: int = 0
+    removed: int = 0
+    gone: int = 0
+    quarantined: int = 0
+    suspect: str = ""
+    pid: int = 0
+
+    @classmethod
+    def of(cls, state: State) -> Self:
+        """The mark of a journal that stands at ``state``."""
+        return cls(
+            state.stream,
+            state.next_row,
+            state.shift,
+            state.total,
+            state.start,
+            state.dropped,
+            state.removed,
+            state.gone,
+            state.quarantined,
+            pid=os.getpid(),
+        )
+
+    def ahead_of(self, state: State) -> bool:
+        """Whether commits are missing from the journal that were made once."""
+        return self.stream == state.stream and (
+            self.next_row > state.next_row
+            or self.gone > state.gone
+            or self.dropped > state.dropped
+            or self.removed > state.removed
+        )
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Mark).decode
+
+
+class Sidecar:
+    """``NAME.lock``, held as long as the journal is open."""
+
+    def __init__(self, descriptor: int, mark: Mark | None) -> None:
+        self._descriptor = descriptor
+        self.mark = mark
+
+    @classmethod
+    def take(cls, journal: Path) -> Self:
+        """Lock the journal for this process.
+
+        Raises:
+            ConfigError: another process has it.
+            Transient: the disk is full or failing.
+        """
+        path = journal.with_name(journal.name + ".lock")
+        with translated(str(path)):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            held = _read(descriptor)
+            os.close(descriptor)
+            who = f" (process {held.pid})" if held and held.pid else ""
+            raise ConfigError.of(
+                str(journal), f"is in use by another process{who}: end that one, or give this one a path of its own"
+            ) from error
+        return cls(descriptor, _read(descriptor))
+
+    def write(self, mark: Mark) -> None:
+        """Put the mark down. An error is left alone: without a mark only a roll-back would go unnoticed."""
+        self.mark = mark
+        payload = _encode(mark)
+        block = len(payload).to_bytes(2, "big") + crc32(payload).to_bytes(4, "big") + payload
+        if len(block) <= _SIZE:
+            with contextlib.suppress(OSError):
+                os.pwrite(self._descriptor, block.ljust(_SIZE, b"\0"), 0)
+
+    def suspect(self, why: str) -> None:
+        """Have the journal salvaged when it is opened next."""
+        self.write(msgspec.structs.replace(self.mark or Mark(), suspect=why[:100]))
+
+    def release(self) -> None:
+        """Let another process have the journal."""
+        os.close(self._descriptor)
+
+
+def _read(descriptor: int) -> Mark | None:
+    try:
+        block = os.pread(descriptor, _SIZE, 0)
+    except OSError:
+        return None
+    payload = block[6 : 6 + int.from_bytes(block[:2], "big")]
+    if not payload or crc32(payload) != int.from_bytes(block[2:6], "big"):
+        return None
+    try:
+        return _decode(payload)
+    except msgspec.MsgspecError:
+        return None
