@@ -118,7 +118,7 @@ class UplinkSection(Section, frozen=True):
         deflate: compress packs.
     """
 
-    window: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    window: Annotated[int, msgspec.Meta(ge=4, le=4000)] = 400
     resend_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600.0)] = 30.0
     form: Literal["cbor", "json"] = "cbor"
     deflate: bool = True

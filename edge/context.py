@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from edge.backlog import Backlog
-from edge.sensors.base import Measured
+from edge.sensors.base import Measured, State
 from hinomi.clock import Clock
 from hinomi.errors import Transient
 
@@ -124,13 +124,18 @@ class OwnThread:
 
 
 class SensorContext:
-    """Implements ``edge.sensors.base.Context``."""
+    """Implements ``edge.sensors.base.Context``.
+
+    Attributes:
+        kept: its state, as the agent sees it.
+    """
 
     def __init__(self, name: str, clock: Clock, rng: random.Random, state: SensorState, push: Push) -> None:
         self.name = name
         self.clock = clock
         self.rng = rng
-        self.state = state
+        self.state: State = state
+        self.kept = state
         self._push = push
         self._thread = OwnThread(f"sensor-{name}")
 

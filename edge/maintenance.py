@@ -6,11 +6,11 @@ a reboot by the wall clock, and never later than two hours after the boot in whi
 """
 
 import os
-import time
 from pathlib import Path
 
 import msgspec
 
+from hinomi.clock import Clock
 from hinomi.errors import ConfigError
 
 LASTS_S = 2 * 3600.0
@@ -29,13 +29,13 @@ def file_of(journal: Path) -> Path:
     return journal.with_name(journal.name + ".maintenance")
 
 
-def start(journal: Path, boot: str, wall_ms: int) -> None:
+def start(journal: Path, boot: str, clock: Clock) -> None:
     """Begin (again): it ends in two hours.
 
     Raises:
         ConfigError: the file cannot be written by this user.
     """
-    mark = Mark(boot, _booted_s(), wall_ms)
+    mark = Mark(boot, clock.monotonic(), clock.now())
     path = file_of(journal)
     temporary = path.with_name(path.name + ".new")
     try:
@@ -58,16 +58,12 @@ def stop(journal: Path) -> None:
         raise ConfigError.of(str(path), f"cannot be removed ({error.strerror}); run as the agent's user") from error
 
 
-def left_s(journal: Path, boot: str, wall_ms: int) -> float:
+def left_s(journal: Path, boot: str, clock: Clock) -> float:
     """Seconds of maintenance that are left; 0: none."""
     try:
         mark = msgspec.json.decode(file_of(journal).read_bytes(), type=Mark)
     except (OSError, msgspec.DecodeError):
         return 0.0
-    booted = _booted_s()
-    passed = booted - mark.booted_s if mark.boot == boot else max((wall_ms - mark.wall_ms) / 1000, booted)
+    booted = clock.monotonic()
+    passed = booted - mark.booted_s if mark.boot == boot else max((clock.now() - mark.wall_ms) / 1000, booted)
     return max(0.0, LASTS_S - max(passed, 0.0))
-
-
-def _booted_s() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -43,7 +43,7 @@ async def supervise(part: str, run: Part, *, clock: Clock, health: Health, rng: 
             error_text = "ended by itself"
         except (Transient, Rejected, OSError) as error:
             error_text = _text(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - this is the supervisor
             error_text = f"a fault in its code: {error!r}"
             if failures == 0:
                 _LOG.exception("%s: a fault in its code", part)
@@ -111,7 +111,7 @@ class Sampler:
             due += (max(missed, 0) + 1) * interval
 
     async def _read(self, sensor: Sensor) -> None:
-        state = self._context.state
+        state = self._context.kept
         try:
             async with asyncio.timeout(self._section.timeout_s):
                 measured = await sensor.read()
