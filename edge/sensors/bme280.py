@@ -88,7 +88,8 @@ def compensate(data: bytes, by: Calibration) -> Air:
     pressure_raw = int.from_bytes(data[0:3]) >> 4
     temperature_raw = int.from_bytes(data[3:6]) >> 4
     humidity_raw = int.from_bytes(data[6:8])
-    if _SKIPPED_20 in {pressure_raw, temperature_raw} or humidity_raw == _SKIPPED_16:
+    # Each of these values may also be measured; all three together are the registers' state after a reset.
+    if (pressure_raw, temperature_raw, humidity_raw) == (_SKIPPED_20, _SKIPPED_20, _SKIPPED_16):
         raise Transient("BME280: it has not measured yet; was its supply interrupted?")
     fine = _fine_temperature(temperature_raw, by)
     air = Air(

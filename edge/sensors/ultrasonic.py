@@ -60,7 +60,11 @@ class Config(SensorSection, frozen=True, kw_only=True):
 
 
 def take_a02(buffer: bytearray) -> bytes | None:
-    """The first frame of four bytes with a good checksum; what precedes it is thrown away."""
+    """The first frame of four bytes with a good checksum; what precedes it is thrown away.
+
+    No gauge reaches 65.28 m, so a head is never followed by another one. Without this rule a constant distance whose
+    checksum is 0xFF could be read one byte too early for ever.
+    """
     while True:
         start = buffer.find(_HEAD)
         if start < 0:
@@ -70,7 +74,7 @@ def take_a02(buffer: bytearray) -> bytes | None:
         if len(buffer) < 4:
             return None
         frame = bytes(buffer[:4])
-        if sum(frame[:3]) & 0xFF == frame[3]:
+        if frame[1] != _HEAD and sum(frame[:3]) & 0xFF == frame[3]:
             del buffer[:4]
             return frame
         del buffer[0]
