@@ -1,6 +1,7 @@
 """Simulated devices without a process: on a clock that the test owns, or on real buses in a folder."""
 
 import random
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from firmware_sim.scenario import parse
 from firmware_sim.signals.base import Signal
 from firmware_sim.signals.synthetic import Constant
 from firmware_sim.world import World, real_world
+from hinomi.clock import SystemClock
 
 
 class Settable:
@@ -33,8 +35,10 @@ def part(clock: ManualClock, signals: Mapping[str, float | Signal], faults: Iter
 
 
 @asynccontextmanager
-async def hosted(devices: list[dict[str, Any]], root: Path) -> AsyncIterator[Path]:
-    """The devices of a scenario on real buses below ``root``, in real time."""
-    scenario = parse({"device": devices})
-    async with scenario.rack(real_world(None)).serving(root):
-        yield root
+async def hosted(devices: list[dict[str, Any]], root: Path, *, speed: float = 1.0) -> AsyncIterator[World]:
+    """The devices of a scenario on real buses below ``root``; virtual time begins now and runs ``speed`` times."""
+    clock = {"speed": speed, "origin_ms": time.time_ns() // 1_000_000, "anchor_s": SystemClock().monotonic()}
+    scenario = parse({"clock": clock, "device": devices})
+    world = real_world(scenario.settings.clock)
+    async with scenario.rack(world).serving(root):
+        yield world
