@@ -62,7 +62,9 @@ class _InFlight(PersistentStorage):  # type: ignore[misc]  # gmqtt publishes no 
         super().remove_message_by_mid(mid)
         self._acknowledged()
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many are not acknowledged (no ``__len__``: gmqtt would take an empty storage for none)."""
         return len(self._messages)
 
 
@@ -99,7 +101,7 @@ class Connection:
         self._subscribed: asyncio.Future[None] = loop.create_future()
         self._broker = broker
         self._prefix = f"hinomi/v1/{station}"
-        self._window = 1
+        self._window = 0
         self._in_flight = _InFlight(on_room)
         self._on_ack = on_ack
         self._client = _Client(
@@ -138,7 +140,7 @@ class Connection:
     @property
     def room(self) -> int:
         """How many packs may be sent now."""
-        return 0 if self.lost.done() else self._window - len(self._in_flight)
+        return 0 if self.lost.done() else self._window - self._in_flight.count
 
     def send(self, body: bytes, content_type: str) -> None:
         """Publish a pack with QoS 1; only while there is room."""

@@ -57,7 +57,7 @@ class Pack(msgspec.Struct, frozen=True, tag="pack", tag_field="is", gc=False):
         """Readings in it."""
         return sum(len(series.times) for series in self.series)
 
-    def keys(self) -> Iterator[tuple[str, str, str, int]]:
+    def reading_keys(self) -> Iterator[tuple[str, str, str, int]]:
         """The key of each reading: station, sensor, quantity, measured_at (ms)."""
         for series in self.series:
             for at in series.times:
@@ -92,7 +92,7 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     n: str
     v: float
     u: str = ""
-    t: float = 0.0
+    t: float | msgspec.UnsetType = msgspec.UNSET
 
 
 def payload(pack: Pack, *, base: int, accepted: int, form: Form = "json", deflate: bool = False) -> bytes:
@@ -116,12 +116,16 @@ def payload(pack: Pack, *, base: int, accepted: int, form: Form = "json", deflat
         hn_accepted=accepted,
     )
     records = [
-        _Record(f"{series.sensor}/{series.quantity}", value, _unit(series.quantity), (at - base_ms) / 1000)
+        _Record(f"{series.sensor}/{series.quantity}", value, _unit(series.quantity), _after(base_ms, at))
         for series in pack.series
         for at, value in zip(series.times, series.values, strict=True)
     ]
     body = _json(head, records) if form == "json" else _cbor(head, records)
     return zlib.compress(body) if deflate else body
+
+
+def _after(base_ms: int, at_ms: int) -> float | msgspec.UnsetType:
+    return msgspec.UNSET if at_ms == base_ms else (at_ms - base_ms) / 1000
 
 
 def _unit(quantity: str) -> str:
