@@ -9,7 +9,6 @@ from functools import partial
 
 import msgspec
 from aiohttp import web
-from hinomi.journal.sqlite import SqliteJournal
 
 from cloud.config import CloudConfig
 from cloud.db import Database
@@ -19,6 +18,7 @@ from cloud.ingest.health import Health
 from cloud.ingest.ingest import Ingest, Settings
 from cloud.link import Link
 from cloud.portal.live import build_app
+from cloud.store.latency import Latency
 from cloud.store.personal import PersonalStore
 from cloud.store.protocol import Latest
 from cloud.store.retention import Sweeper
@@ -28,6 +28,7 @@ from hinomi.clock import Clock, SystemClock, measurement_clock
 from hinomi.disk import Disk
 from hinomi.errors import ConfigError, Fault, Transient
 from hinomi.journal.protocol import Journal
+from hinomi.journal.sqlite import SqliteJournal
 from sensing.topic import everybody
 
 REFRESH_S = 5.0
@@ -146,7 +147,11 @@ async def _assemble(
     topics = [everybody("obs"), everybody("status")]
     link = Link(config.broker, topics, ingest.accept.receive, ingest, pace=pace, rng=rng)
     ingest.acker.publisher = link
-    writer = Writer(ingest.feed, store, pace=pace, random=rng)
+    latency = Latency(clock)
+    for name, part in (("p50", 0.5), ("p99", 0.99)):
+        told = partial(latency.quantile, part)
+        ingest.metrics.gauge(f"sampling_to_stored_seconds_{name}", "from sampling to readable in the store", told)
+    writer = Writer(ingest.feed, store, pace=pace, random=rng, stored=latency.stored)
     health = Health()
     health.watch("broker", link.problem)
     health.watch("journal", lambda: ingest.committer.problem)

@@ -58,6 +58,7 @@ class Writer:
         store: where to; usually a ``RoutedStore``.
         pace: real time, for back-off.
         random: jitter.
+        stored: told of each batch once it can be read in the store.
 
     Attributes:
         written: observations given to the store and not refused, repetitions counted again.
@@ -67,7 +68,15 @@ class Writer:
         problem: why the last attempt failed, in plain words; None while all is well.
     """
 
-    def __init__(self, feed: Feed, store: Store, *, pace: Clock, random: Random) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        store: Store,
+        *,
+        pace: Clock,
+        random: Random,
+        stored: Callable[[Sequence[Observation]], None] = lambda _: None,
+    ) -> None:
         self.written = 0
         self.refused = 0
         self.batches = 0
@@ -77,6 +86,7 @@ class Writer:
         self._store = store
         self._pace = pace
         self._random = random
+        self._stored = stored
         self._failures = 0
 
     async def run(self) -> None:
@@ -89,6 +99,7 @@ class Writer:
         packs = await self._until_done(lambda: self._feed.next_batch(CURSOR, limit=BATCH, max_wait_s=GATHER_S))
         batch = [o for pack in packs for o in pack.observations]
         refused = await self._until_done(lambda: self._store.write(batch))
+        self._stored(batch)
         await self._until_done(lambda: self._feed.done(CURSOR, packs[-1].seq, refused))
         self.batches += 1
         self.refused += len(refused)

@@ -1,4 +1,4 @@
-"""``hinomi demo``: watch recorded river, air and heat travel from simulated hardware to a page; count at the end."""
+"""``hinomi demo``: recorded river, air and heat travel from simulated hardware to a page; counted at the end."""
 
 import argparse
 import math
@@ -11,9 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from hinomi.demo.broker import Kind
 from hinomi.demo.count import count
 from hinomi.demo.report import Report, write_report
-from hinomi.demo.stage import Stage, raised
+from hinomi.demo.stage import Stage, StoreKind, raised
 from hinomi.demo.view import View
 from hinomi.errors import ConfigError
 
@@ -28,8 +29,8 @@ class Options(msgspec.Struct, frozen=True):
     seconds: float
     report: Path | None
     browser: bool
-    store: str
-    broker: str
+    store: StoreKind
+    broker: Kind
     speed: float
 
 
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     with raised(speed=options.speed, broker=options.broker, store=options.store) as stage:
         interrupted = _play(stage, options)
         print("Ending: no more readings; what is on its way arrives …", flush=True)
-        report = _end(stage, options, begun)
+        report = _end(stage, begun)
     _say(report)
     if options.report is not None:
         write_report(report, options.report)
@@ -70,12 +71,12 @@ def _play(stage: Stage, options: Options) -> bool:
     return False
 
 
-def _end(stage: Stage, options: Options, begun: float) -> Report:
+def _end(stage: Stage, begun: float) -> Report:
     try:
         stage.end_measuring(DRAIN_S)
     except KeyboardInterrupt:
         print("Not waiting any longer; what is still on its way is counted as pending.", file=sys.stderr)
-    latency = stage.latency()
+    latency = stage.latency_ms()
     stage.end_cloud()
     return count(stage, seconds=time.monotonic() - begun, latency=latency)
 
@@ -88,14 +89,14 @@ def _say(report: Report) -> None:
         f" + {report.lost} lost; {report.duplicated} double. {verdict}"
     )
     if report.p50_ms is not None and report.p99_ms is not None:
-        print(f"From sampling to readable in the store: {report.p50_ms:.0f} ms (median), {report.p99_ms:.0f} ms (99 %).")
+        print(f"From sampling to readable in the store: {report.p50_ms:.0f} ms median, {report.p99_ms:.0f} ms p99.")
 
 
 def _options(argv: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(
         prog="hinomi demo",
-        description="Six stations, two of them real agents on simulated buses, play a recorded flood, a smoky night "
-        "and a hot day through a real broker into a store and onto a page. Nothing outside this machine is touched.",
+        description="Six stations, two of them real agents on simulated buses, play a recorded flood, a smoky "
+        "night and a hot day through a real broker into a store and onto a page. Nothing leaves this machine.",
     )
     parser.add_argument("--for", dest="seconds", type=_positive, default=math.inf, metavar="SECONDS")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write the final count there")

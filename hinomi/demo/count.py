@@ -150,8 +150,8 @@ def _neighbours(log: Path, tracker: Tracker, stations: dict[StationId, Accepted]
         state = tracker.streams(station).get(pack.stream)
         here = stations[station]
         here.readings += pack.count
-        here.keys += len(set(pack.keys()) - keys)
-        keys.update(pack.keys())
+        here.keys += len(set(pack.reading_keys()) - keys)
+        keys.update(pack.reading_keys())
         if state is None or not state.has(pack.seq):
             here.pending += pack.count
 

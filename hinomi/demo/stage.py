@@ -1,11 +1,14 @@
 """The demo's processes: broker, store, cloud, simulated hardware, agents, neighbours; their start and their end."""
 
+import math
 import os
+import re
 import shutil
 import socket
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +29,9 @@ StoreKind = Literal["sqlite", "influx"]
 PORT = 8080
 # Readings begin when everybody is there: recorded time stands still while the processes start.
 _READY_S = 30.0
+_PATIENCE_S = 5.0
 _PREFIX = "hinomi-demo-"
+_LATENCY = re.compile(r"^hinomi_sampling_to_stored_seconds_(p50|p99) (\S+)$", re.MULTILINE)
 
 _CLOUD = """[broker]
 host = "127.0.0.1"
@@ -128,6 +133,21 @@ class Stage:
         while time.monotonic() < end and any(self._pending(agent) for agent in town.AGENTS):
             time.sleep(0.1)
         self.processes.stop([f"edge-{agent}" for agent in town.AGENTS], seconds=5.0)
+
+    def ask(self, path: str) -> str | None:
+        """What the cloud answers over HTTP; None while it is too busy, or not there."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=_PATIENCE_S) as answer:  # noqa: S310 - our loopback
+                text: str = answer.read().decode()
+                return text
+        except (OSError, ValueError):
+            return None
+
+    def latency_ms(self) -> tuple[float, float] | None:
+        """Real ms from sampling to readable in the store: median and 99th percentile; None before the first."""
+        found = dict(_LATENCY.findall(self.ask("/metrics") or ""))
+        values = [float(found.get(name, "nan")) * 1000 / self.clock.speed for name in ("p50", "p99")]
+        return None if any(map(math.isnan, values)) else (round(values[0], 1), round(values[1], 1))
 
     def end_cloud(self) -> None:
         """End the cloud; the store's files and servers stay for the count."""
