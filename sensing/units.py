@@ -3,6 +3,9 @@
 Every spelling is a linear function of the base unit of its dimension: ``base = scale * value + offset``. Scales are
 those of the SI brochure; the international foot, inch, mile, knot and the US gallon are exact by definition; the
 secondary units of SenML are those of RFC 8798.
+
+One spelling means two things: ``%`` is a hundredth in UCUM and everywhere else, but in SenML an old name of the
+ratio 1. Here it is the hundredth; SenML advises against the other, and our own packs never carry it.
 """
 
 import functools
@@ -87,7 +90,7 @@ _TABLE: dict[str, dict[str, tuple[float, float, tuple[str, ...]]]] = {
         "deg": (math.pi / 180, 0.0, ("°",)),
     },
     "ratio": {
-        "1": (1.0, 0.0, ("/", "count", "EL")),
+        "1": (1.0, 0.0, ("/", "count")),
         "%": (1e-2, 0.0, ("/100", "%RH", "%EL")),
         "[ppth]": (1e-3, 0.0, ("/1000",)),
         "[ppm]": (1e-6, 0.0, ("ppm",)),

@@ -261,7 +261,7 @@ class _Base:
         seconds = self._time + (record.number("t") or 0.0)
         start = now_ms if seconds < RELATIVE_BELOW_S else 0
         milliseconds = seconds * 1000.0
-        if not -LATEST_MS <= milliseconds <= LATEST_MS or not 0 <= start + round(milliseconds) <= LATEST_MS:
+        if not abs(milliseconds) < LATEST_MS + 1.0 or not 0 <= start + round(milliseconds) <= LATEST_MS:
             raise Rejected("bad_field", f"{record.path}.t is {seconds!r} s, not between the years 1970 and 9999")
         return start + round(milliseconds)
 

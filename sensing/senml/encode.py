@@ -15,7 +15,8 @@ from sensing.units import SENML_SECONDARY
 
 Form = Literal["json", "cbor"]
 
-_EARLIEST_MS = round(RELATIVE_BELOW_S * 1000)
+# A second more than SenML asks for, so that no base time can round a time down to a relative one.
+_EARLIEST_MS = round(RELATIVE_BELOW_S * 1000) + 1000
 
 
 def encode(pack: Pack, *, form: Form = "json", deflate: bool = False) -> bytes:

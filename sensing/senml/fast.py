@@ -23,6 +23,7 @@ from sensing.senml.labels import (
 from sensing.senml.pack import Header, Item, Pack
 
 _EARLIEST_MS = RELATIVE_BELOW_S * 1000.0
+_END_MS = LATEST_MS + 0.5  # what is below still rounds to the latest
 
 # Names repeat from pack to pack: one look-up replaces the check, and equal names become one string.
 _NAMES: dict[str, str] = {}
@@ -105,7 +106,7 @@ def _items_of_rows(rows: list[_Row]) -> list[Item] | None:
         joined = base_name + row.n
         name = names.get(joined) or _known_name(joined)
         milliseconds = (base_time + row.t) * 1000.0
-        if name is None or not _EARLIEST_MS <= milliseconds <= LATEST_MS:
+        if name is None or not _EARLIEST_MS <= milliseconds < _END_MS:
             return None
         items.append(Item(name, base_unit if row.u is UNSET else row.u, round(milliseconds), row.v))
     return items
@@ -137,19 +138,23 @@ def resolve_maps(records: object, *, max_records: int) -> Pack | None:
 
 
 _NUMBERS = frozenset({float, int})
+_ROW_LABELS = frozenset({_N, _U, _V, _T})
 
 
 def _items_of_maps(
-    records: list[object], base_name: str, base_time: float, base_unit: str | None
+    records: list[Any], base_name: str, base_time: float, base_unit: str | None
 ) -> list[Item] | None:
     items = []
     names = _NAMES
     for record in records:
         if type(record) is not dict:
             return None
-        name, unit, value, time = record.get(_N, ""), record.get(_U, base_unit), record.get(_V), record.get(_T, 0.0)
-        # Four labels are all there may be; where it is not exactly four, count those that are known.
-        if len(record) != 4 and len(record) != (_N in record) + (_U in record) + (_V in record) + (_T in record):
+        try:
+            if len(record) == 4:
+                name, unit, value, time = record[_N], record[_U], record[_V], record[_T]
+            else:
+                name, unit, value, time = _sparse(record, base_unit)
+        except KeyError:
             return None
         if type(value) is not float:
             if type(value) is not int or not -_EXACT <= value <= _EXACT:
@@ -163,10 +168,17 @@ def _items_of_maps(
         known = names.get(joined) or _known_name(joined)
         milliseconds = (base_time + time) * 1000.0
         # value - value is not 0 for NaN and infinity
-        if known is None or not _EARLIEST_MS <= milliseconds <= LATEST_MS or value - value != 0.0:
+        if known is None or not _EARLIEST_MS <= milliseconds < _END_MS or value - value != 0.0:
             return None
         items.append(Item(known, unit, round(milliseconds), value))
     return items
+
+
+def _sparse(record: dict[Any, Any], base_unit: str | None) -> tuple[Any, Any, Any, Any]:
+    """The same four fields of a record that leaves some out; KeyError when it has another."""
+    if not record.keys() <= _ROW_LABELS:
+        raise KeyError
+    return record.get(_N, ""), record.get(_U, base_unit), record[_V], record.get(_T, 0.0)
 
 
 # Integers up to here are exact as doubles; others go the careful way.
