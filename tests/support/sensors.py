@@ -243,8 +243,8 @@ class GpioChip:
     def serve(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as file:
             self.asked.append(json.loads(file.readline()))
-        connection.sendall(self._event())
         self._listeners.append(connection)
+        connection.sendall(self._event())
         while connection.recv(1):
             pass
         self._listeners.remove(connection)
