@@ -71,9 +71,9 @@ class Health:
         del self._notices[:-10]
         self.version += 1
 
-    def forget(self, keep: set[str]) -> None:
+    def keep(self, parts: set[str]) -> None:
         """Drop the troubles of parts that a new configuration no longer has."""
-        for part in self._troubles.keys() - keep:
+        for part in self._troubles.keys() - parts:
             del self._troubles[part]
 
     def summary(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from edge.context import SensorContext
 from edge.health import Health
 from edge.sensors.base import Sensor, SensorSection
 from hinomi.clock import Clock
-from hinomi.errors import Rejected, Transient
+from hinomi.errors import HinomiError, Rejected, Transient
 
 _LOG = logging.getLogger("hinomi.edge")
 
@@ -41,7 +41,7 @@ async def supervise(part: str, run: Part, *, clock: Clock, health: Health, rng: 
         try:
             await run()
             error_text = "ended by itself"
-        except (Transient, Rejected, OSError) as error:
+        except (HinomiError, OSError) as error:
             error_text = _text(error)
         except Exception as error:  # noqa: BLE001 - this is the supervisor
             error_text = f"a fault in its code: {error!r}"
