@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware_sim.buses.rack import clear
 from firmware_sim.scenario import Scenario, load
 from firmware_sim.world import real_world
 from hinomi.errors import ConfigError
@@ -63,7 +62,6 @@ def _folder(root: Path) -> Iterator[Path]:
     try:
         _take(lock, root)
         try:
-            clear(root)
             yield root
         finally:
             (root / _LOCK).unlink(missing_ok=True)

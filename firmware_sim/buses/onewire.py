@@ -62,7 +62,6 @@ class OneWireTree:
     @contextmanager
     def serving(self, root: Path) -> Iterator[None]:
         """Keep the tree below ``root``; gone when left."""
-        shutil.rmtree(root, ignore_errors=True)
         self._written.clear()
         self.update(root)
         try:

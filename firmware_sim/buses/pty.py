@@ -26,7 +26,6 @@ class Pty:
         self._own, self._other = os.openpty()
         tty.setraw(self._other)
         os.set_blocking(self._own, False)
-        self._path.unlink(missing_ok=True)
         self._path.symlink_to(os.ttyname(self._other))
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._own, self._read)

@@ -60,6 +60,7 @@ class Rack:
 
         What an earlier process left in ``root`` when it was killed is replaced.
         """
+        await asyncio.to_thread(_clear, root)
         async with AsyncExitStack() as stack:
             work: list[Coroutine[Any, Any, None]] = []
             for number, bus in self._i2c.items():
@@ -82,7 +83,7 @@ class Rack:
                         task.cancel()
 
 
-def clear(root: Path) -> None:
+def _clear(root: Path) -> None:
     """Remove what a killed simulator left in ``root``; nothing else in it is touched."""
     shutil.rmtree(root / "w1", ignore_errors=True)
     for path in [*root.glob("i2c-*.sock"), *root.glob("gpiochip*.sock")]:

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -23,14 +23,14 @@ async def listening(path: Path, serve: Serve) -> AsyncIterator[None]:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-        with _fresh(path):
-            server = await asyncio.start_unix_server(connected, path, limit=_LONGEST_LINE)
-            try:
-                yield
-            finally:
-                server.close()
-                for task in tasks:
-                    task.cancel()
+        server = await asyncio.start_unix_server(connected, path, limit=_LONGEST_LINE)
+        try:
+            yield
+        finally:
+            server.close()
+            for task in tasks:
+                task.cancel()
+            _remove(path)
 
 
 async def _client(serve: Serve, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,11 +41,5 @@ async def _client(serve: Serve, reader: asyncio.StreamReader, writer: asyncio.St
         writer.close()
 
 
-@contextmanager
-def _fresh(path: Path) -> Iterator[None]:
-    # A killed process leaves its socket in the file system; binding needs the name to be free.
+def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)

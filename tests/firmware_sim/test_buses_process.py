@@ -127,11 +127,13 @@ def test_after_a_kill_the_same_folder_works_again(simulator: Simulator) -> None:
     simulator.end(signal.SIGKILL)
     assert set(Path("/dev/pts").iterdir()) <= before, "its terminals went with it"
     assert files(simulator.root) >= EVERYTHING - {"ttySIM0"}, "what a kill leaves behind"
-    simulator.scenario.write_text(SCENARIO.replace("000001", "000002"))
     simulator.start().ready()
     assert chip_id(simulator.root) == b"\x00\x01\x00\x60"
-    assert not (simulator.root / "w1/devices/28-000000000001").exists(), "nothing of the one before"
     assert (simulator.root / "ttySIM0").exists()
+    simulator.end(signal.SIGKILL)
+    simulator.scenario.write_text("[[device]]" + SCENARIO.split("[[device]]")[1])
+    simulator.start().ready()
+    assert files(simulator.root) == {"i2c-1.sock"}, "nothing of the one before"
     assert simulator.end(signal.SIGTERM) == (0, "")
     assert files(simulator.root) == set()
 
