@@ -14,7 +14,7 @@ COMMANDS = {
     "cloud": ("cloud.cli.main:main", "the cloud service: run, quarantine"),
     "station": ("cloud.cli.station:main", "stations: add, list, remove"),
     "sim": ("firmware_sim.cli:main", "simulated hardware: buses, fleet, replay"),
-    "doctor": ("cloud.cli.doctor:main", "check a configuration, its servers and the clock"),
+    "doctor": ("hinomi.doctor.cli:main", "check a configuration, its servers and the clock"),
     "demo": ("hinomi.demo.cli:main", "the whole flow on this machine, from recorded readings"),
 }
 

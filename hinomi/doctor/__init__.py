@@ -1,0 +1,1 @@
+"""``hinomi doctor``: is all there that a configuration needs? Findings in plain words, each with what to do."""
