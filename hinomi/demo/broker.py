@@ -51,7 +51,7 @@ def start_broker(kind: Kind, processes: Processes, folder: Path) -> int:
         ConfigError: mosquitto is not installed, or the broker does not come up.
     """
     port = free_port()
-    config = folder / "broker.conf"
+    config = folder / ("mosquitto.conf" if kind == "mosquitto" else "broker.toml")
     if kind == "mosquitto":
         config.write_text(_MOSQUITTO.format(port=port), "utf-8")
         broker = processes.start("broker", [need("mosquitto", "mosquitto"), "-c", str(config)])
