@@ -20,6 +20,9 @@ from hinomi.journal.renewal import renew
 from hinomi.journal.salvage import rescue
 from hinomi.journal.sidecar import Mark, Sidecar
 
+# SQLite takes 512 bytes, its own endings included.
+_LONGEST_PATH = 480
+
 
 class Opened(NamedTuple):
     """An open file with its counters, and what was found."""
@@ -40,6 +43,8 @@ def check_place(path: Path) -> None:
         raise ConfigError.of(
             str(path), f"the folder {folder} is not there: make it (mkdir -p {folder}) or correct the path"
         )
+    if len(os.fsencode(path.absolute())) > _LONGEST_PATH:
+        raise ConfigError.of(str(path), f"is longer than {_LONGEST_PATH} bytes: give the journal a shorter path")
     if path.exists() and not path.is_file():
         raise ConfigError.of(str(path), "is not a file: give the journal a path of its own")
     for place in (folder, path):

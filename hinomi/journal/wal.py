@@ -22,7 +22,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
         page: its number in the database.
         commit: whether a transaction ends with it.
         offset: where its content begins in the log.
-        intact: its checksum follows from the frame before it.
+        intact: it belongs to the present generation and its checksum follows from the frame before it.
     """
 
     page: int
@@ -79,11 +79,11 @@ def parse(data: bytes, page_size: int) -> Wal:
         body = offset + _FRAME.size
         chained = _sum(view[body : body + page_size], order, _sum(view[offset : offset + 8], order, before))
         before = (stored[0], stored[1])
-        intact = chained == before
-        salted = (found1, found2) == (salt1, salt2)
-        # Neither: what an earlier generation left behind.
-        frames.append(Frame(page, commit=commit != 0 and (salted or intact), offset=body, intact=intact))
-        if intact and salted and page and unbroken == index:
+        # What an earlier generation left behind has other salts.
+        ours = (found1, found2) == (salt1, salt2)
+        intact = ours and chained == before
+        frames.append(Frame(page, commit=ours and commit != 0, offset=body, intact=intact))
+        if intact and page and unbroken == index:
             unbroken = index + 1
             sound = unbroken if commit else sound
     while frames and not frames[-1].commit:
