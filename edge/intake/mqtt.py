@@ -8,6 +8,7 @@ would keep for us while we are away would come with a wrong time.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Annotated, Self
 
@@ -24,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 _KEEPALIVE_S = 30
 _BACKLOG = 1000  # messages in memory while a commit is under way
 _MAX_BYTES = 64 * 1024
+_WRONG_LOGIN = {4, 5, 134, 135}  # MQTT 3.1.1 and 5
+_REFUSED = 128  # in a SUBACK, and above
 
 
 class Config(IntakeSection, frozen=True, kw_only=True):
@@ -82,9 +85,10 @@ class _Subscriber:
         async with contextlib.AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(client)
-                await client.subscribe([(topic, 1) for topic in self._devices])
+                granted = await client.subscribe([(topic, 1) for topic in self._devices])
             except aiomqtt.MqttError as error:
                 raise self._cannot_connect(error) from error
+            self._check_granted([_code(one) for one in granted])
             self._stack = stack.pop_all()
         self._client = client
         return self
@@ -153,17 +157,29 @@ class _Subscriber:
 
         return Counting
 
+    def _check_granted(self, codes: Sequence[int | None]) -> None:
+        refused = [topic for topic, code in zip(self._devices, codes, strict=True) if (code or 0) >= _REFUSED]
+        if refused:
+            raise ConfigError.of(
+                "intake.device", f"the broker at {self._where} does not let us read: {', '.join(refused)}"
+            )
+
     @property
     def _where(self) -> str:
         return f"{self._config.host}:{self._config.port}"
 
     def _cannot_connect(self, error: aiomqtt.MqttError) -> ConfigError | Transient:
-        code = getattr(error, "rc", None)
-        if code in {4, 5}:
+        if _code(getattr(error, "rc", None)) in _WRONG_LOGIN:
             return ConfigError.of(
                 "intake.username", f"the broker at {self._where} refuses it: user name or password is wrong"
             )
         return Transient(f"MQTT intake: no connection to the broker at {self._where}: {error}; does it run?")
+
+
+def _code(reason: object) -> int | None:
+    """The number of a reason; the client library has one for both versions of MQTT."""
+    value = getattr(reason, "value", reason)
+    return value if isinstance(value, int) else None
 
 
 def _mapped(device: mapping.Device, payload: bytes) -> tuple[list[Pushed], list[Rejected]]:
