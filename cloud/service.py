@@ -127,6 +127,8 @@ def settings(config: CloudConfig) -> Settings:
     return Settings(
         limits=config.limits,
         station_cap_bytes=config.journal.station_cap_mb << 20,
+        # The journal itself refuses when its quarantine holds half as much as its log may; that would stop all.
+        quarantine_bytes=min(config.limits.quarantine_mb << 20, (config.journal.cap_mb << 20) // 3),
         ahead_ms=round(config.ingest.ahead_s * 1000),
         foreign_devices=config.ingest.foreign_devices,
     )

@@ -102,14 +102,19 @@ class Accept:
             return None
         self._counters.messages += 1
         taken = self.judge(station, payload)
-        if taken.refusals and not taken.good and self._quarantine.is_full():
-            self._turn_away("quarantine_full", topic)
-            return None
-        why = self._limits.refusal(station, taken.good + taken.refused)
+        why = self._unwanted(taken) or self._limits.refusal(station, taken.good + taken.refused)
         if why is not None:
             self._turn_away(why, topic)
             return None
         return self._committer.add(taken)
+
+    def _unwanted(self, taken: Taken) -> str | None:
+        """Why a pack without one good reading is not even set aside."""
+        if taken.good or not taken.refusals:
+            return None
+        if taken.header is None and self._quarantine.holds(taken.refusals[0]):
+            return "repeated"
+        return "quarantine_full" if self._quarantine.is_full() else None
 
     def judge(self, station: StationId, payload: bytes) -> Taken:
         """What becomes of one pack of a registered station."""

@@ -79,14 +79,14 @@ class Commit(msgspec.Struct):
         kept: packs in the arrival journal.
         changed: streams that moved, or were resent.
         refusals: rows added to the quarantine.
-        replayed: ids of quarantine rows that were taken in now.
+        replayed: quarantine rows that were taken in, or deleted, by this.
     """
 
     first_seq: int
     kept: list[Kept]
     changed: list[Key]
-    refusals: int
-    replayed: list[int]
+    refusals: list[Refusal]
+    replayed: list[Refusal]
 
 
 class Committed(Protocol):
@@ -102,7 +102,7 @@ class _Sealed(msgspec.Struct):
     refusals: list[Refusal]
     notes: dict[str, bytes]
     kept: list[Kept]
-    replayed: list[int]
+    replayed: list[Refusal]
 
 
 class _Group:
@@ -181,9 +181,9 @@ class Committer:
         sealed = self._seal(group.taken)
         seqs = await self._append(sealed)
         if sealed.replayed:
-            await self._disk.run(lambda: self._journal.forget_refusals(sealed.replayed))
+            await self._disk.run(lambda: self._journal.forget_refusals([row.id for row in sealed.replayed]))
         changed = self._tracker.committed()
-        commit = Commit(seqs.start, sealed.kept, changed, len(sealed.refusals), sealed.replayed)
+        commit = Commit(seqs.start, sealed.kept, changed, sealed.refusals, sealed.replayed)
         for listener in self._listeners:
             listener.committed(commit)
         group.resolve(committed=True)
@@ -205,14 +205,14 @@ class Committer:
             self._counters.refused[refusal.reason] += max(refusal.count, 1)
         sealed.notes = self._tracker.notes()
         if sealed.replayed:
-            sealed.notes[REPLAYED] = msgspec.msgpack.encode(sealed.replayed)
+            sealed.notes[REPLAYED] = msgspec.msgpack.encode([row.id for row in sealed.replayed])
         return sealed
 
     def _count(self, taken: Taken, sealed: _Sealed) -> bool:
         """Enter a message into the tracker's changes; whether it is fresh."""
         size = len(taken.payload) if taken.keep else 0
         if taken.replay is not None:
-            sealed.replayed.append(taken.replay.id)
+            sealed.replayed.append(taken.replay)
             if taken.replay.count:
                 self._tracker.replay(taken.station, taken.replay.count, taken.good, taken.refused, size)
                 return True

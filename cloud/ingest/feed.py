@@ -100,6 +100,7 @@ class Feed:
         self._trimmed = 0
         self._cache: dict[int, _Loaded] = {}
         self._cached = 0
+        self._oldest = 1
         self._cursors: dict[str, _Cursor] = {}
         self._moved = asyncio.Event()
 
@@ -111,6 +112,20 @@ class Feed:
     def load(self) -> None:
         """See where the journal ends; in the disk thread."""
         self._head = self._journal.stats().next_seq - 1
+        self._oldest = self._head + 1
+
+    def waiting(self) -> dict[StationId, Account]:
+        """What the journal holds for the store, read through; in the disk thread, for ``Accounts.rebase``."""
+        found: dict[StationId, Account] = {}
+        after = self._journal.cursor(STORE)
+        while records := self._journal.read(after, limit=READ_RECORDS, max_bytes=READ_BYTES):
+            for record in records:
+                came = arrival.decode(record.body)
+                account = found.setdefault(came.sender, Account())
+                account.stored += record.count if came.fresh else 0
+                account.bytes += len(came.payload)
+            after = records[-1].seq
+        return found
 
     async def warm(self) -> None:
         """Let quality control see the end of the journal again, after a restart."""
@@ -215,7 +230,7 @@ class Feed:
         after, notes = self._accounts.prepared(changes, seq)
         await self._disk.run(lambda: self._journal.append((), refusals=refusals, notes=notes))
         self._accounts.committed(after, seq)
-        self._quarantine.added(len(refusals))
+        self._quarantine.added(refusals)
         for station, change in changes.items():
             self._limits.released(station, change.bytes)
 
@@ -274,11 +289,14 @@ class Feed:
     def _evict(self) -> None:
         """Forget what all consumers have done, then the oldest beyond the cache's size."""
         done = min((cursor.position for cursor in self._cursors.values()), default=0)
-        while self._cache:
-            seq = next(iter(self._cache))
-            if seq > done and self._cached <= CACHE_READINGS:
-                return
-            self._cached -= len(self._cache.pop(seq).decoded.observations)
+        # Numbers are dense, so the oldest is known; next(iter(...)) of a dict that is emptied in front is slow.
+        oldest = self._oldest
+        while oldest <= self._head and (oldest <= done or self._cached > CACHE_READINGS):
+            one = self._cache.pop(oldest, None)
+            if one is not None:
+                self._cached -= len(one.decoded.observations)
+            oldest += 1
+        self._oldest = oldest
 
 
 def _refusals(points: Sequence[RefusedPoint], changes: dict[StationId, Account], now: int) -> list[Refusal]:

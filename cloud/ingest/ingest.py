@@ -10,7 +10,7 @@ import msgspec
 from cloud.fleet.registry import Registry
 from cloud.ingest import accounts, tracker
 from cloud.ingest.accept import Accept
-from cloud.ingest.accounts import Accounts
+from cloud.ingest.accounts import Account, Accounts
 from cloud.ingest.ack import Acker
 from cloud.ingest.commit import Committer
 from cloud.ingest.feed import STORE, Feed
@@ -37,12 +37,14 @@ class Settings(msgspec.Struct, frozen=True):
     Attributes:
         limits: rates and rows.
         station_cap_bytes: greatest share of one station in the arrival journal.
+        quarantine_bytes: bodies that the quarantine keeps.
         ahead_ms: how far a time may lie in the future.
         foreign_devices: take what nobody has registered.
     """
 
     limits: LimitsSection = LimitsSection()
     station_cap_bytes: int = 512 << 20
+    quarantine_bytes: int = 256 << 20
     ahead_ms: int = 300_000
     foreign_devices: bool = False
 
@@ -67,7 +69,7 @@ class Ingest:
         self.tracker = Tracker()
         self.accounts = Accounts()
         self.limits = Limits(settings.limits, settings.station_cap_bytes, pace=pace)
-        self.quarantine = Quarantine(settings.limits.quarantine_rows)
+        self.quarantine = Quarantine(settings.limits.quarantine_rows, settings.quarantine_bytes)
         self.resolver = Resolver(settings.ahead_ms, lambda *stream: _interval(registry, *stream))
         self.feed = Feed(journal, disk, self.resolver, self.accounts, self.limits, self.quarantine, clock=clock)
         self.acker = Acker(self.tracker, self.counters, clock=clock, pace=pace)
@@ -85,7 +87,7 @@ class Ingest:
             clock=clock,
         )
         self.loss = LossMeter(self.tracker, self.accounts)
-        self.desk = Desk(journal, disk, self.quarantine, judge=self.accept.judge, add=self.committer.add)
+        self.desk = Desk(journal, disk, judge=self.accept.judge, add=self.committer.add)
         self.metrics = Metrics(self.counters)
         self._journal = journal
         self._disk = disk
@@ -123,7 +125,13 @@ class Ingest:
     def _load(self) -> None:
         journal = self._journal
         self.tracker.load(journal.notes(tracker.PREFIX))
-        self.accounts.load(journal.note(accounts.UPTO), journal.notes(accounts.PREFIX))
+        self.accounts.load(journal.stream, journal.note(accounts.UPTO), journal.notes(accounts.PREFIX))
+        if self.accounts.moved:
+            brought = {}
+            for station in self.tracker.stations():
+                good, size = self.tracker.brought(station)
+                brought[station] = Account(good, 0, size)
+            journal.append((), notes=self.accounts.rebase(brought, self.feed.waiting()))
         self.limits.load(self.tracker, self.accounts)
         self.quarantine.load(journal)
         self.feed.load()

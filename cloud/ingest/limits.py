@@ -22,11 +22,13 @@ class LimitsSection(Section, frozen=True):
         readings_per_s: of one station on average; 0: none. A station that drains a backlog may go on at this rate.
         burst_s: how many seconds' worth may come at once.
         quarantine_rows: more are counted, but not kept.
+        quarantine_mb: likewise, MB.
     """
 
     readings_per_s: Annotated[float, Meta(ge=0)] = 20_000.0
     burst_s: Annotated[float, Meta(gt=0)] = 10.0
     quarantine_rows: Annotated[int, Meta(ge=100)] = 100_000
+    quarantine_mb: Annotated[int, Meta(ge=1)] = 256
 
 
 class Bucket:
@@ -66,8 +68,7 @@ class Limits:
     def load(self, tracker: Tracker, accounts: Accounts) -> None:
         """Work out what each station holds in the arrival journal."""
         for station in tracker.stations():
-            brought = sum(state.bytes for state in tracker.streams(station).values())
-            self._held[station] = brought - accounts.of(station).bytes
+            self._held[station] = tracker.brought(station)[1] - accounts.of(station).bytes
 
     def refusal(self, station: StationId, readings: int) -> str | None:
         """Why these readings may not pass now: ``over_rate`` or ``over_cap``; None: they may."""

@@ -58,7 +58,8 @@ class LossMeter:
         streams = self._tracker.streams(station)
         current = self._tracker.current(station)
         account = self._accounts.of(station)
-        pending = unaccounted = written_off = 0
+        pending = written_off = 0
+        unaccounted = account.lost
         for name, state in streams.items():
             lost = min(max(state.lost, 0), max(state.missing, 0))
             rest = state.missing - lost
@@ -76,7 +77,7 @@ class LossMeter:
             accepted=sum(state.accepted for state in streams.values()),
             stored=account.stored,
             pending_station=pending,
-            pending_journal=good - account.stored - account.refused,
+            pending_journal=good - account.stored - account.refused - account.lost,
             quarantined=sum(state.refused for state in streams.values()) + account.refused,
             dropped=sum(state.dropped for state in streams.values()),
             written_off=written_off,

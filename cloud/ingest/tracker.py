@@ -166,6 +166,11 @@ class Tracker:
         """Committed states of a station, pseudo streams included."""
         return self._stations.get(station, {})
 
+    def brought(self, station: StationId) -> tuple[int, int]:
+        """Good readings that ever came, and bytes that went into the arrival journal."""
+        states = self.streams(station).values()
+        return sum(state.good for state in states), sum(state.bytes for state in states)
+
     def current(self, station: StationId) -> str | None:
         """The stream that the station opened last."""
         real = [
