@@ -218,19 +218,20 @@ class InfluxStore:
     async def _find_newest(self, community: str) -> list[Latest]:
         """Ask for the last hour, then further back only for what was not found yet: bounded by retention."""
         database = series.database(community)
+        now, end = self._clock.now(), None
+        if self._transport.reach_ms is not None:
+            return _latest_rows(await self._transport.query(database, series.newest_query(self._reach(), None)))
         keys = await self._transport.query(database, series.KNOWN_SERIES)
         known = {d for found in keys for row in found.values if (d := series.series_of_key(row[0])) is not None}
-        now, end = self._clock.now(), None
         newest: dict[Datastream, Latest] = {}
         for back in (HOUR_MS, DAY_MS, 7 * DAY_MS, self._retention_ms + DAY_MS):
-            start = max(now - back, self._reach())
             missing = known - newest.keys()
-            if not missing or (end is not None and start >= end):
+            if not missing:
                 break
-            text = series.newest_query(start, end, missing if end is not None else ())
+            text = series.newest_query(now - back, end, missing if end is not None else ())
             for row in _latest_rows(await self._transport.query(database, text)):
                 newest.setdefault(row.datastream, row)
-            end = start
+            end = now - back
         return list(newest.values())
 
     def _reach(self) -> int:

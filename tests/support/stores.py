@@ -1,22 +1,24 @@
 """Each kind of store, opened on a real database and opened again as after a restart."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from support.influx_stand_in import ORG, TOKEN, stand_in
 
 from cloud.db import Database
-from cloud.store import influx1
+from cloud.store import influx1, influx2
 from cloud.store.personal import PersonalStore
 from cloud.store.protocol import Store
 from cloud.store.sqlite import SqliteStore
 from hinomi.clock import SystemClock
+from hinomi.config import Secret
 from hinomi.disk import Disk
 
 Opener = Callable[[], Awaitable[Store]]
 
-KINDS = ("sqlite", "personal", "influx1")
+KINDS = ("sqlite", "personal", "influx1", "influx2")
 
 
 class StoreFixture:
@@ -34,12 +36,17 @@ class StoreFixture:
 
 @asynccontextmanager
 async def store_fixture(kind: str, request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[StoreFixture]:
-    fixture = StoreFixture(_OPENERS[kind](request, folder))
-    fixture.store = await fixture._opener()
-    try:
-        yield fixture
-    finally:
-        await fixture.store.close()
+    async with AsyncExitStack() as stack:
+        if kind == "influx2":
+            opener = await _influx2(request, stack)
+        else:
+            opener = _OPENERS[kind](request, folder)
+        fixture = StoreFixture(opener)
+        fixture.store = await opener()
+        try:
+            yield fixture
+        finally:
+            await fixture.store.close()
 
 
 def _sqlite(_request: pytest.FixtureRequest, folder: Path) -> Opener:
@@ -49,6 +56,13 @@ def _sqlite(_request: pytest.FixtureRequest, folder: Path) -> Opener:
 def _influx1(request: pytest.FixtureRequest, _folder: Path) -> Opener:
     server = request.getfixturevalue("influx")
     config = influx1.Config(type="influx1", url=server.url)
+    return lambda: config.open(SystemClock())
+
+
+async def _influx2(request: pytest.FixtureRequest, stack: AsyncExitStack) -> Opener:
+    server = request.getfixturevalue("influx")
+    gate = await stack.enter_async_context(stand_in(server.url, "2"))
+    config = influx2.Config(type="influx2", url=gate.url, token=Secret(TOKEN), org=ORG)
     return lambda: config.open(SystemClock())
 
 
