@@ -107,6 +107,7 @@ class Desk:
         self._disk = disk
         self._judge = judge
         self._add = add
+        self._busy: set[int] = set()
 
     async def rows(self, after: int, limit: int) -> list[Refusal]:
         """Rows with a higher id, in order."""
@@ -143,6 +144,9 @@ class Desk:
         return results
 
     async def _one(self, work: Callable[[Refusal, StationId], Awaitable[Result]], number: int) -> Result:
+        if number in self._busy:
+            return Result(number, done=False, note="somebody else is at it")
+        self._busy.add(number)
         try:
             refusal = await self.row(number)
             return await work(refusal, StationId.parse(refusal.source))
@@ -150,6 +154,8 @@ class Desk:
             return Result(number, done=False, note=error.detail)
         except ValueError as error:
             return Result(number, done=False, note=str(error))
+        finally:
+            self._busy.discard(number)
 
     async def _replay(self, refusal: Refusal, station: StationId) -> Result:
         taken = self._judge(station, refusal.body)
