@@ -40,7 +40,8 @@ def all_of(take: Take, buffer: bytearray) -> list[bytes]:
 @pytest.mark.parametrize(("take", "frame"), PROTOCOLS)
 @given(before=garbage)
 def test_the_true_frame_is_found_behind_any_garbage(take: Take, frame: bytes, before: bytes) -> None:
-    # False heads in the garbage may swallow the first ones: a sensor goes on speaking.
+    # A single one, unless the garbage happens to contain a frame with a good checksum itself.
+    assert frame in all_of(take, bytearray(before + frame)) or all_of(take, bytearray(before + frame[:-1]))
     assert frame in all_of(take, bytearray(before + frame * 5))
 
 

@@ -1,6 +1,7 @@
 """BME280 and SCD4x with their real transfers, against register maps behind the socket seam."""
 
 import errno
+import time
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,12 @@ class Bme280Registers:
         for value in values:
             self.map[register] = value
             if register == 0xF4 and value & 0b11 == 0b01 and self.map[0xF2]:
-                self.map[0xF7:0xFF] = BME[33:]
-                self.looks_while_busy = 2
-        if register == 0xF3:
+                self.looks_while_busy = 3
+        if register == 0xF3 and self.looks_while_busy:
+            self.looks_while_busy -= 1
             self.map[0xF3] = 0x08 if self.looks_while_busy else 0
-            self.looks_while_busy = max(0, self.looks_while_busy - 1)
+            if not self.looks_while_busy:
+                self.map[0xF7:0xFF] = BME[33:]
         return bytes(self.map[register:])
 
 
@@ -123,6 +125,26 @@ async def test_a_bus_that_never_answers_is_given_up(path: Path, monkeypatch: pyt
     devices.silent = True
     with unix_server(path, devices.serve), pytest.raises(Transient, match="hangs"):
         await config("bme280", bus=str(path)).open(Surroundings()).__aenter__()
+
+
+async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(i2c, "_SOCKET_SECONDS", 0.1)
+    answers = iter([0.3, 0.0])
+
+    def device(message: bytes) -> bytes:
+        time.sleep(next(answers))
+        return message
+
+    with unix_server(path, I2cDevices({1: device}).serve):
+        bus = i2c.open_i2c(path)
+        with pytest.raises(Transient, match="hangs"):
+            bus.transfer(1, b"old", 3)
+        time.sleep(0.4)
+        with pytest.raises(Transient):
+            bus.transfer(1, b"new", 3)
+        bus.close()
 
 
 async def test_a_bus_that_is_not_there_says_how_to_enable_it(path: Path) -> None:
