@@ -1,4 +1,4 @@
-"""``hinomi edge``: run the agent, check its configuration, ask how it goes, say that somebody works at the station."""
+"""``hinomi edge``: run the agent, check its configuration, ask how it goes, flag what is measured during work."""
 
 import argparse
 import asyncio

@@ -204,7 +204,11 @@ class StationClock:
                 self._settings[setting.number] = msgspec.structs.replace(setting, corrected=self.setting.offset)
 
     def _adopt(self, offset: int, quality: ClockQuality, source: Source) -> None:
-        if offset != self.setting.offset:
+        if self.setting.quality is ClockQuality.UNSYNCED and self.setting.boot == self.boot:
+            # What was measured before will be corrected by as much, and shares the digit from then on.
+            shift = offset - self.setting.offset
+            self._floors = {key: at + shift for key, at in self._floors.items()}
+        elif offset != self.setting.offset:
             self._floors.clear()
         self.setting = Setting(self.setting.number + 1, self.boot, offset, quality, source)
         self._settings[self.setting.number] = self.setting
