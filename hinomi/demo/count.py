@@ -112,7 +112,8 @@ def _cloud(stage: Stage) -> Cloud:
     with _opened(stage.folder / "arrival.db") as journal:
         if journal is not None:
             tracker.load(journal.notes(tracker_notes.PREFIX))
-            accounts.load(journal.note(account_notes.UPTO), journal.notes(account_notes.PREFIX))
+            notes = journal.notes(account_notes.PREFIX)
+            accounts.load(journal.stream, journal.note(account_notes.UPTO), notes)
     rows = LossMeter(tracker, accounts).rows(COMMUNITY)
     return Cloud(
         tracker=tracker,
