@@ -79,8 +79,8 @@ def _prefix(datastream: Datastream) -> str:
 
 
 def _checked(name: str) -> str:
-    # A backslash before a separator has no escape of its own, a line feed would begin another point.
-    if not name or "\\" in name or not name.isprintable():
+    # A backslash before a separator has no escape of its own, a line feed would begin another point, # a comment.
+    if not name or "\\" in name or name[0] == "#" or not name.isprintable():
         raise Rejected("bad_name", f"{name!r} cannot be a name in InfluxDB")
     return name
 
