@@ -78,17 +78,26 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
     def faults(self) -> list[Fault]:
         """What a person has to fix, before any file is opened."""
-        found = [fault for column in self.columns for fault in column.faults()]
+        return self.dialect_faults() + self.meaning_faults()
+
+    def dialect_faults(self) -> list[Fault]:
+        """What keeps even a header from being read."""
+        found = []
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
             found.append(Fault("delimiter", f"got {self.delimiter!r}, expected one character (a tab is \\t)"))
         if self.skip < 0:
             found.append(Fault("skip", f"got {self.skip}, expected how many lines come before the header"))
-        if self.decimal not in {".", ","}:
-            found.append(Fault("decimal", f"got {self.decimal!r}, expected '.' or ','"))
         try:
             codecs.lookup(self.encoding)
         except LookupError:
             found.append(Fault("encoding", f"no encoding {self.encoding!r}; for Japanese files often cp932"))
+        return found
+
+    def meaning_faults(self) -> list[Fault]:
+        """What keeps the cells from being understood."""
+        found = [fault for column in self.columns for fault in column.faults()]
+        if self.decimal not in {".", ","}:
+            found.append(Fault("decimal", f"got {self.decimal!r}, expected '.' or ','"))
         if not _is_zone(self.time_zone):
             advice = near(self.time_zone, zoneinfo.available_timezones())
             found.append(Fault("time zone", f"no time zone {self.time_zone!r}; {advice}"))

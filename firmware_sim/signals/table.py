@@ -84,12 +84,13 @@ class Reader:
     """
 
     def __init__(self, path: Path, layout: Layout) -> None:
-        if faults := layout.faults():
-            raise ConfigError(faults)
+        if layout.dialect_faults():
+            raise ConfigError(layout.faults())
         self._layout = layout
         self._records = iter(Records(path, delimiter=layout.delimiter, encoding=layout.encoding, skip=layout.skip))
         self._header = _header(path, next(self._records, None))
-        self._check_header(path)
+        if faults := [*layout.meaning_faults(), *self._header_faults(path)]:
+            raise ConfigError(faults)
         self._values = [self._header.index(column.name) for column in layout.columns]
         self._times = [self._header.index(name) for name in layout.time_columns]
         station = layout.station_column
@@ -98,7 +99,7 @@ class Reader:
         self._last: dict[str, int] = {}
         self._refusals: list[Refusal] = []
 
-    def _check_header(self, path: Path) -> None:
+    def _header_faults(self, path: Path) -> list[Fault]:
         layout = self._layout
         wanted = [*layout.time_columns, *(column.name for column in layout.columns)]
         if layout.station_column is not None:
@@ -109,8 +110,7 @@ class Reader:
                 faults.append(Fault(str(path), f"no column {name!r}; {self._advice(name)}"))
             elif self._header.count(name) > 1:
                 faults.append(Fault(str(path), f"the column {name!r} stands there more than once"))
-        if faults:
-            raise ConfigError(faults)
+        return faults
 
     def _advice(self, name: str) -> str:
         if len(self._header) == 1:

@@ -1,0 +1,1 @@
+"""Any recorded CSV through real agents, its times moved onto the present."""
