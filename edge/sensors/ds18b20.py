@@ -1,4 +1,4 @@
-"""Maxim DS18B20: temperature of air, water or soil, over 1-Wire through the kernel's w1_therm.
+"""Maxim DS18B20: temperature of air, water, soil or a black globe, over 1-Wire through the kernel's w1_therm.
 
 File: Linux, Documentation/w1/slaves/w1_therm. Scratchpad and power-on value: Maxim, DS18B20 data sheet 19-7487.
 """
@@ -28,7 +28,7 @@ class Config(SensorSection, frozen=True, kw_only=True):
     """
 
     id: Annotated[str, msgspec.Meta(pattern="^28-[0-9a-f]{12}$")]
-    quantity: Literal["temperature", "water_temperature", "soil_temperature"] = "temperature"
+    quantity: Literal["temperature", "water_temperature", "soil_temperature", "globe_temperature"] = "temperature"
     root: Path = Path("/sys/bus/w1/devices")
 
     def quantities(self) -> tuple[str, ...]:

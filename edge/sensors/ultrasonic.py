@@ -62,8 +62,8 @@ class Config(SensorSection, frozen=True, kw_only=True):
 def take_a02(buffer: bytearray) -> bytes | None:
     """The first frame of four bytes with a good checksum; what precedes it is thrown away.
 
-    No gauge reaches 65.28 m, so a head is never followed by another one. Without this rule a constant distance whose
-    checksum is 0xFF could be read one byte too early for ever.
+    No gauge reaches 65.28 m, so a head is never followed by another one. Without this rule a constant distance
+    whose checksum is 0xFF could be read one byte too early for ever.
     """
     while True:
         start = buffer.find(_HEAD)

@@ -15,7 +15,7 @@ from hinomi.config import Section, parse
 from sensing.quantity import QUANTITIES
 
 ROWS = [("sensor", kind, row) for kind, row in SENSORS.items()] + [
-    ("intake", kind, row) for kind, row in INTAKES.items() if kind != "socket"
+    ("intake", kind, row) for kind, row in INTAKES.items()
 ]
 IDS = [kind for _, kind, _ in ROWS]
 
