@@ -4,6 +4,7 @@ Several gauges may hang on one pair, each with its own ``[[sensor]]`` table and 
 exchange only, and a lock for each port keeps the exchanges of this process apart.
 """
 
+import logging
 import threading
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,9 @@ from hinomi.errors import ConfigError, Transient
 
 Kind = Literal["holding", "input"]
 Parity = Literal["none", "even", "odd"]
+
+# It logs each retry as an error of its own, beside the exception that we put in words.
+logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
 
 _LOCK_SECONDS = 10.0
 _LOCKS: dict[Path, threading.Lock] = {}  # a serial port is a thing of the whole process

@@ -102,9 +102,10 @@ async def test_a_damaged_answer_is_no_reading_and_the_next_one_is() -> None:
             assert [one.value for one in await sensor.read()] == [0.555]
 
 
-async def test_silence_and_another_devices_number_say_what_to_check() -> None:
+async def test_silence_and_another_devices_number_say_what_to_check(caplog) -> None:
     with serial() as line, pytest.raises(Transient, match=r"device 17 .*no valid answer"):
         await gauge(line.path, LEVEL).__aenter__()
+    assert not [record for record in caplog.records if record.name.startswith("pymodbus")]
 
 
 async def test_a_port_that_is_missing_or_in_use_says_so() -> None:
