@@ -91,8 +91,6 @@ class SqliteStore:
         Raises:
             ConfigError: the folder is missing, or the file is not a sound SQLite database.
         """
-        if not path.parent.is_dir():
-            raise ConfigError.of("store.path", f"the folder {str(path.parent)!r} does not exist; make it")
         async with AsyncExitStack() as stack:
             try:
                 writing = await _Thread.start(stack, "store-write", path)
@@ -228,6 +226,8 @@ _BUGS = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityErro
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    if not path.parent.is_dir():
+        raise ConfigError.of("store.path", f"the folder {str(path.parent)!r} does not exist; make it")
     connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=True)
     try:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "journal_size_limit=16777216"):

@@ -76,7 +76,7 @@ def _personal(request: pytest.FixtureRequest, folder: Path) -> Opener:
         disk._pool.shutdown()
 
     async def opener() -> Store:
-        databases.append(Database(f"sqlite:///{folder}/hinomi.db", disk))
+        databases.append(await disk.run(lambda: Database(f"sqlite:///{folder}/hinomi.db", disk)))
         return PersonalStore(databases[-1])
 
     request.addfinalizer(finish)
