@@ -198,10 +198,10 @@ async def _page(parts: Parts) -> AsyncIterator[str]:
         metrics=ingest.metrics,
         clock=parts.clock,
     )
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, section.host, section.port, shutdown_timeout=2.0)
+        site = web.TCPSite(runner, section.host, section.port)
         try:
             await site.start()
         except OSError as error:

@@ -26,7 +26,8 @@ class Disk:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=True)
+        # What still runs may take as long as the disk does; the loop goes on meanwhile.
+        await asyncio.shield(asyncio.to_thread(self._pool.shutdown))
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run ``work`` in the writer thread, in the order of the calls, and return what it returns.
