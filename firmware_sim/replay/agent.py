@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ class Agent:
         self._secret = folder / "password"
         self._socket = socket
         self._pace = pace
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._turn = asyncio.Lock()
 
@@ -123,17 +124,19 @@ class Agent:
             Gone: it ended, or did not get ready in time.
         """
         with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "hinomi", "edge", "run", "--config", str(self._config)),
-                stdin=asyncio.subprocess.DEVNULL,
+            # In this very thread, whose end the kernel would take for the parent's; not by asyncio, whose watcher
+            # and whose send_signal race for the exit status.
+            process = self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; a few ms
+                [sys.executable, "-m", "hinomi", "edge", "run", "--config", str(self._config)],
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 # Ctrl-C is for us alone: we end the agents, after asking them for their counters.
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - only a system call, no lock can be held
             )
         end = self._pace.monotonic() + _READY_S
-        while self._process.returncode is None and self._pace.monotonic() < end:
+        while process.poll() is None and self._pace.monotonic() < end:
             try:
                 await self._connect()
             except OSError:
@@ -141,7 +144,7 @@ class Agent:
             else:
                 return
         said = await asyncio.to_thread(self.last_words)
-        if self._process.returncode == _EXIT_CONFIG:
+        if process.returncode == _EXIT_CONFIG:
             raise ConfigError.of(self.station, f"its agent says:\n{said}")
         raise Gone(f"the agent of {self.station} did not get ready; its last words:\n{said}")
 
@@ -184,15 +187,14 @@ class Agent:
     async def _terminate(self) -> None:
         self._disconnect()
         process = self._process
-        if process is None or process.returncode is not None:
+        if process is None:
             return
-        process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(_END_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        process.terminate()
+        end = self._pace.monotonic() + _END_S
+        while process.poll() is None and self._pace.monotonic() < end:
+            await self._pace.sleep(_POLL_S)
+        process.kill()
+        process.wait()
 
     async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         async with self._turn:

@@ -58,6 +58,9 @@ class Acker:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        # Without these references back to us it is freed at once, and closes its last two sockets.
+        self._client.on_connect = None
+        self._client.on_message = None
 
     @property
     def keys(self) -> set[Key]:
