@@ -21,7 +21,7 @@ Parity = Literal["none", "even", "odd"]
 # It logs each retry as an error of its own, beside the exception that we put in words.
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
 
-_LOCK_SECONDS = 10.0
+_LOCK_SECONDS = 5.0
 _LOCKS: dict[Path, threading.Lock] = {}  # a serial port is a thing of the whole process
 _EXCEPTIONS = {
     1: "it does not know this kind of register; try kind = 'input' or 'holding'",

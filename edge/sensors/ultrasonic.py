@@ -44,7 +44,7 @@ class Config(SensorSection, frozen=True, kw_only=True):
     baud: Baud = 9600
     nearest_m: Distance = 0.03
     farthest_m: Distance = 4.5
-    samples: Annotated[int, msgspec.Meta(ge=1, le=99)] = 5
+    samples: Annotated[int, msgspec.Meta(ge=1, le=25)] = 5
 
     def __post_init__(self) -> None:
         if self.nearest_m >= self.farthest_m:

@@ -127,7 +127,7 @@ async def test_a_bus_that_never_answers_is_given_up(path: Path, monkeypatch: pyt
         await config("bme280", bus=str(path)).open(Surroundings()).__aenter__()
 
 
-async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(
+def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(i2c, "_SOCKET_SECONDS", 0.1)
