@@ -22,9 +22,6 @@ class StationId(msgspec.Struct, frozen=True, order=True):
             if not IDENTIFIER.fullmatch(part):
                 raise ValueError(f"{part!r} is not an identifier: a-z, 0-9 and -, at most 32, not starting with -")
 
-    def __hash__(self) -> int:
-        return hash((self.community, self.station))
-
     def __str__(self) -> str:
         return f"{self.community}/{self.station}"
 

@@ -1,15 +1,11 @@
 """The complete reading of SenML records: every field of RFC 8428, and the path of whatever is wrong.
 
-The fast readings in ``decode`` handle what stations send all day and hand everything else to this one, so that
-there is one place that says what is allowed.
+The fast readings in ``sensing.senml.fast`` handle what stations send all day and hand everything else to this one,
+so that one place says what is allowed.
 """
 
-import base64
-import binascii
 import math
-import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from hinomi.errors import Rejected
@@ -18,7 +14,6 @@ from sensing.senml.labels import (
     BASE_LABELS,
     CBOR_LABELS,
     HEADER_LABELS,
-    LABEL_OF_CBOR,
     LATEST_MS,
     NAME,
     RELATIVE_BELOW_S,
@@ -26,9 +21,9 @@ from sensing.senml.labels import (
     version_is_known,
 )
 from sensing.senml.pack import Header, Item, Pack
+from sensing.senml.record import Record, bad_field, kind_of, short, whole
 
 _VALUE_LABELS = ("v", "vs", "vb", "vd")
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]*\Z")
 _MAX_COUNT = 2**63 - 1
 
 
@@ -44,7 +39,7 @@ def resolve(records: object, *, now_ms: int, max_records: int) -> Pack:
         Rejected: with the path of the field that is wrong.
     """
     if not isinstance(records, list):
-        raise Rejected("malformed", f"the pack is {_kind(records)}, expected an array of records")
+        raise Rejected("malformed", f"the pack is {kind_of(records)}, expected an array of records")
     if not records:
         raise Rejected("empty", "the pack has no record")
     if len(records) > max_records:
@@ -53,7 +48,7 @@ def resolve(records: object, *, now_ms: int, max_records: int) -> Pack:
     items = []
     header = None
     for index, raw in enumerate(records):
-        record = _Record(raw, f"[{index}]")
+        record = Record(raw, f"[{index}]")
         if index == 0:
             header = header_of(record.fields)
         item = base.apply(record, now_ms)
@@ -74,15 +69,15 @@ def header_of(fields: Mapping[str, Any]) -> Header | None:
         return None
     stream = fields.get("hn_stream")
     if not isinstance(stream, str) or not STREAM.match(stream):
-        raise _bad("[0].hn_stream", stream, "1 to 64 letters, digits, - or _")
+        raise bad_field("[0].hn_stream", stream, "1 to 64 letters, digits, - or _")
     seq, base = _count(fields, "hn_seq", 1), _count(fields, "hn_base", 1)
     accepted, dropped = _count(fields, "hn_accepted", 0), _count(fields, "hn_dropped", 0)
     clock = fields.get("hn_clock")
     kind = fields.get("hn_kind")
     if not isinstance(clock, str) or clock not in _CLOCKS:
-        raise _bad("[0].hn_clock", clock, f"one of {', '.join(_CLOCKS)}")
+        raise bad_field("[0].hn_clock", clock, f"one of {', '.join(_CLOCKS)}")
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise _bad("[0].hn_kind", kind, f"one of {', '.join(_KINDS)}")
+        raise bad_field("[0].hn_kind", kind, f"one of {', '.join(_KINDS)}")
     return Header(stream, seq, base, accepted, dropped, _CLOCKS[clock], _KINDS[kind])
 
 
@@ -91,92 +86,10 @@ _KINDS = {str(kind): kind for kind in Kind}
 
 
 def _count(fields: Mapping[str, Any], label: str, least: int) -> int:
-    value = _whole(fields.get(label))
+    value = whole(fields.get(label))
     if value is None or not least <= value <= _MAX_COUNT:
-        raise _bad(f"[0].{label}", fields.get(label), f"a whole number from {least}")
+        raise bad_field(f"[0].{label}", fields.get(label), f"a whole number from {least}")
     return value
-
-
-def _whole(value: object) -> int | None:
-    """The integer that a JSON number means: 10, but also 10.0 and 1e1."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if type(value) is int else None
-
-
-class _Record:
-    """One record with labels as names, and typed access to its fields."""
-
-    def __init__(self, raw: object, path: str) -> None:
-        if not isinstance(raw, Mapping):
-            raise Rejected("bad_field", f"{path} is {_kind(raw)}, expected a record (a map of fields)")
-        self.path = path
-        self.fields: dict[str, Any] = {}
-        for key, value in raw.items():
-            label = self._label(key)
-            if label in self.fields:
-                raise Rejected("bad_field", f"{path}.{label} is there twice")
-            self.fields[label] = value
-
-    def _label(self, key: object) -> str:
-        label: str | None = LABEL_OF_CBOR.get(key)  # type: ignore[call-overload]
-        if label is not None:
-            return label
-        if not isinstance(key, str):
-            raise Rejected(
-                "bad_field", f"{self.path} has a label that is neither a text nor one of RFC 8428's numbers"
-            )
-        if key.endswith("_") and key not in CBOR_LABELS:
-            raise Rejected("must_understand", f"{self.path}.{_short(key)} must be understood and is not")
-        return key
-
-    def number(self, label: str) -> float | None:
-        value = self.fields.get(label)
-        if value is None and label not in self.fields:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-            raise self.bad(label, "a number")
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise Rejected("not_finite", f"{self.path}.{label} is not a finite number")
-        return number
-
-    def text(self, label: str) -> str | None:
-        value = self.fields.get(label)
-        if value is None and label not in self.fields:
-            return None
-        if not isinstance(value, str):
-            raise self.bad(label, "a text")
-        if any("\ud800" <= char <= "\udfff" for char in value):
-            raise Rejected("bad_field", f"{self.path}.{label} has half of a character (a lone surrogate)")
-        return value
-
-    def boolean(self, label: str) -> bool | None:
-        value = self.fields.get(label)
-        if value is None and label not in self.fields:
-            return None
-        if not isinstance(value, bool):
-            raise self.bad(label, "true or false")
-        return value
-
-    def octets(self, label: str) -> bytes | None:
-        value = self.fields.get(label)
-        if value is None and label not in self.fields:
-            return None
-        if isinstance(value, bytes):
-            return value
-        if not isinstance(value, str) or not _BASE64URL.match(value):
-            raise self.bad(label, "base64 with the URL safe alphabet and without padding")
-        try:
-            return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
-        except binascii.Error as error:
-            raise self.bad(label, "base64 with the URL safe alphabet and without padding") from error
-
-    def bad(self, label: str, expected: str) -> Rejected:
-        return _bad(f"{self.path}.{label}", self.fields.get(label), expected)
 
 
 class _Base:
@@ -190,7 +103,7 @@ class _Base:
         self._sum: float | None = None
         self._version: int | None = None
 
-    def apply(self, record: _Record, now_ms: int) -> Item | None:
+    def apply(self, record: Record, now_ms: int) -> Item | None:
         """The resolved record; None when it only sets base fields."""
         self._take(record)
         if BASE_LABELS.issuperset(label for label in record.fields if label in CBOR_LABELS):
@@ -212,7 +125,7 @@ class _Base:
             self._update(record),
         )
 
-    def _take(self, record: _Record) -> None:
+    def _take(self, record: Record) -> None:
         name, unit = record.text("bn"), record.text("bu")
         time, value, total = record.number("bt"), record.number("bv"), record.number("bs")
         self._name = self._name if name is None else name
@@ -222,19 +135,19 @@ class _Base:
         self._sum = self._sum if total is None else total
         self._check_version(record)
 
-    def _check_version(self, record: _Record) -> None:
+    def _check_version(self, record: Record) -> None:
         if "bver" not in record.fields:
             return
-        version = _whole(record.fields["bver"])
+        version = whole(record.fields["bver"])
         if version is None or version < 1:
             raise record.bad("bver", "a whole number from 1")
         if not version_is_known(version):
-            raise Rejected("must_understand", f"{record.path}.bver is {_short(version)}, known here are 10 and 26")
+            raise Rejected("must_understand", f"{record.path}.bver is {short(version)}, known here are 10 and 26")
         if self._version not in {None, version}:
             raise Rejected("bad_field", f"{record.path}.bver differs from the version before, {self._version}")
         self._version = version
 
-    def _values(self, record: _Record) -> tuple[float | None, str | None, bool | None, bytes | None]:
+    def _values(self, record: Record) -> tuple[float | None, str | None, bool | None, bytes | None]:
         present = [label for label in _VALUE_LABELS if label in record.fields]
         if len(present) > 1:
             raise Rejected("bad_field", f"{record.path} has more than one value: {', '.join(present)}")
@@ -243,21 +156,21 @@ class _Base:
             value = _finite((value or 0.0) + self._value, f"{record.path}.v")
         return value, record.text("vs"), record.boolean("vb"), record.octets("vd")
 
-    def _total(self, record: _Record) -> float | None:
+    def _total(self, record: Record) -> float | None:
         total = record.number("s")
         if self._sum is None:
             return total
         return _finite((total or 0.0) + self._sum, f"{record.path}.s")
 
-    def _full_name(self, record: _Record) -> str:
+    def _full_name(self, record: Record) -> str:
         name = self._name + (record.text("n") or "")
         if not NAME.match(name):
-            raise _bad(
+            raise bad_field(
                 f"{record.path}.n", name, "a name of A-Z a-z 0-9 - : . / _ that begins with a letter or digit"
             )
         return name
 
-    def _measured_at(self, record: _Record, now_ms: int) -> int:
+    def _measured_at(self, record: Record, now_ms: int) -> int:
         seconds = self._time + (record.number("t") or 0.0)
         start = now_ms if seconds < RELATIVE_BELOW_S else 0
         milliseconds = seconds * 1000.0
@@ -265,7 +178,7 @@ class _Base:
             raise Rejected("bad_field", f"{record.path}.t is {seconds!r} s, not between the years 1970 and 9999")
         return start + round(milliseconds)
 
-    def _update(self, record: _Record) -> float | None:
+    def _update(self, record: Record) -> float | None:
         update = record.number("ut")
         if update is not None and update < 0:
             raise record.bad("ut", "a number of seconds from 0")
@@ -276,24 +189,3 @@ def _finite(number: float, path: str) -> float:
     if not math.isfinite(number):
         raise Rejected("not_finite", f"{path} is not a finite number with its base")
     return number
-
-
-def _bad(path: str, got: object, expected: str) -> Rejected:
-    shown = "nothing" if got is None else _short(got)
-    return Rejected("bad_field", f"{path} is {shown}, expected {expected}")
-
-
-def _short(value: object) -> str:
-    """What a person needs to see of a value that may be megabytes or a number of 10,000 digits."""
-    if isinstance(value, str):
-        return repr(value if len(value) <= 40 else value[:40] + "…")
-    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 10**20):
-        return repr(value)
-    return _kind(value)
-
-
-def _kind(value: object) -> str:
-    names = {dict: "a map", list: "an array", str: "a text", bytes: "octets", bool: "a boolean", type(None): "null"}
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return "a number"
-    return names.get(type(value), f"a {type(value).__name__}")

@@ -1,6 +1,7 @@
 """From a pack to bytes: base name, base time and header on the first record, times relative to it."""
 
 import base64
+import math
 import zlib
 from collections.abc import Callable
 from typing import Any, Literal
@@ -28,7 +29,8 @@ def encode(pack: Pack, *, form: Form = "json", deflate: bool = False) -> bytes:
         deflate: wrap it in zlib.
 
     Raises:
-        Rejected: ``empty``; ``bad_field`` for a time before July 1978, which SenML would take for a relative one.
+        Rejected: ``empty``; ``bad_field`` for a time before July 1978, which SenML would take for a relative one;
+            ``not_finite`` for a number that no form of SenML can carry.
     """
     if not pack.records:
         raise Rejected("empty", "a pack needs a record")
@@ -88,6 +90,9 @@ def _labels(header: Header) -> dict[str, Any]:
 def _record(item: Item, cut: int, base_ms: int, octets: Callable[[bytes], str | bytes]) -> dict[str, Any]:
     if not _EARLIEST_MS <= item.measured_at <= LATEST_MS:
         raise Rejected("bad_field", f"{item.name} has the time {item.measured_at} ms, SenML's begin in July 1978")
+    for number in (item.value, item.sum, item.update):
+        if number is not None and not math.isfinite(number):
+            raise Rejected("not_finite", f"{item.name} has the value {number}")
     fields = {
         "n": item.name[cut:] or None,
         "u": item.unit,

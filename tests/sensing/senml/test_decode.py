@@ -74,7 +74,15 @@ def test_a_record_of_base_fields_alone_is_no_record() -> None:
         (1700000000.0005001, 1_700_000_000_001),
     ],
 )
-@pytest.mark.parametrize("form", [read, lambda record: read_cbor({0: record["n"], 6: record["t"], 2: record["v"]})])
+@pytest.mark.parametrize(
+    "form",
+    [
+        read,
+        lambda record: read(record | {"l": "an unknown label takes the complete reading"}),
+        lambda record: read_cbor({0: record["n"], 6: record["t"], 2: record["v"]}),
+    ],
+    ids=["fast", "complete", "cbor"],
+)
 def test_times_below_two_to_the_28th_are_relative(form: Any, seconds: float, at: int) -> None:
     assert form({"n": "a", "t": seconds, "v": 1})[0].measured_at == at
 

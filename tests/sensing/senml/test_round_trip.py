@@ -1,6 +1,7 @@
 """What is encoded is decoded again, in every form."""
 
 import json
+import math
 
 import cbor2
 import pytest
@@ -85,6 +86,16 @@ def test_a_clock_of_1970_is_refused_instead_of_becoming_the_future() -> None:
     with pytest.raises(Rejected) as caught:
         encode(Pack(None, [Item("a", None, EARLIEST_MS - 1, 1.0)]))
     assert caught.value.reason == "bad_field"
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("field", ["value", "sum", "update"])
+@pytest.mark.parametrize("form", ["json", "cbor"])
+def test_a_number_that_is_none_is_not_sent(number: float, field: str, form: str) -> None:
+    """JSON would say null instead, and the cloud could only refuse the pack."""
+    with pytest.raises(Rejected) as caught:
+        encode(Pack(None, [Item("a", None, NOW_MS, **{field: number})]), form=form)
+    assert caught.value.reason == "not_finite"
 
 
 def test_a_pack_without_records_is_refused() -> None:
