@@ -23,5 +23,5 @@ def test_words_on_the_wire() -> None:
 def test_datastreams_are_values() -> None:
     one, same = Datastream("a", "b", "c", "pm1"), Datastream("a", "b", "c", "pm1")
     assert {one: 1}[same] == 1
-    assert sorted([Datastream("b", "a", "c", "pm1"), one])[0] is one
+    assert min(Datastream("b", "a", "c", "pm1"), one) is one
     assert Observation(one, 5, 1.0) == Observation(same, 5, 1.0, 0, 0)
