@@ -21,20 +21,20 @@ def salvaged(path: Path) -> Path:
     return path.with_name(path.name + ".salvaged")
 
 
-def swap(path: Path) -> str:
-    """Set the damaged file and its log aside, oldest ones give way, and put the salvaged one in its place.
+def latest(path: Path) -> str:
+    """The name under which a damaged file was last set aside; empty if there is none."""
+    numbers = _numbers(path)
+    return f"{path.name}.damaged-{max(numbers)}" if numbers else ""
 
-    Returns:
-        The name it was set aside under; empty if there was nothing.
-    """
+
+def swap(path: Path) -> None:
+    """Set the damaged file and its log aside, oldest ones give way, and put the salvaged one in its place."""
     aside = path.with_name(f"{path.name}.damaged-{max(_numbers(path), default=0) + 1}")
-    set_aside = ""
     # The old log must be gone before the new file has the name: SQLite would take it for the new file's.
     for suffix in ("", "-wal"):
         old = path.with_name(path.name + suffix)
         if old.exists():
             old.rename(aside.with_name(aside.name + suffix))
-            set_aside = aside.name
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
     sync(path.parent)
     salvaged(path).rename(path)
@@ -42,7 +42,6 @@ def swap(path: Path) -> str:
     for number in sorted(_numbers(path))[:-KEPT]:
         for suffix in ("", "-wal"):
             path.with_name(f"{path.name}.damaged-{number}{suffix}").unlink(missing_ok=True)
-    return set_aside
 
 
 def _numbers(path: Path) -> set[int]:

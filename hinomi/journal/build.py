@@ -26,7 +26,6 @@ class Builder:
     """Enter it, add rows in order, ``finish``; without that the file is gone when it is left.
 
     Attributes:
-        refusals: refusals taken.
         full: the disk was full before all were taken.
     """
 
@@ -35,8 +34,8 @@ class Builder:
         self._connection: sqlite3.Connection | None = None
         self._waiting: list[Row] = []
         self._state = State(stream="")
+        self._refusals: set[int] = set()
         self.full = False
-        self.refusals = 0
 
     def __enter__(self) -> Self:
         self._path.unlink(missing_ok=True)
@@ -60,6 +59,11 @@ class Builder:
     def readings(self) -> int:
         """Readings of the records written that are no tombstones."""
         return self._state.pending
+
+    @property
+    def refusals(self) -> int:
+        """Refusals taken."""
+        return len(self._refusals)
 
     def record(self, row: Row) -> None:
         """Take a record under the next number; its running sums are counted anew."""
@@ -88,15 +92,17 @@ class Builder:
             )
 
     def refusal(self, item: Refusal) -> None:
-        """Take a refusal under the id it has."""
+        """Take a refusal under the id it has, once."""
         head = (item.id, item.reason, item.detail, item.source, item.at, item.count)
-        if self.full or not self._write(
-            "INSERT OR IGNORE INTO refusal VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        if self.full or item.id in self._refusals:
+            return
+        if not self._write(
+            "INSERT INTO refusal VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
             [(*head, schema.seal_refusal(head, item.body), item.body)],
         ):
             return
         old = self._state
-        self.refusals += 1
+        self._refusals.add(item.id)
         self._state = replace(
             old,
             quarantined=old.quarantined + 1,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from hinomi.errors import ConfigError, Transient
 from hinomi.journal import schema
 from hinomi.journal.faults import Damaged, Full, translated
@@ -112,7 +114,11 @@ class Engine:
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 result = work(connection, memory)
-                if counts and memory.state is not before:
+                # Told to whoever opened the journal; to be told again only if nothing was done since.
+                told = memory.state.recovery is not None
+                if told:
+                    memory.state = replace(memory.state, recovery=None)
+                if told or (counts and memory.state is not before):
                     save_state(connection, memory.state)
                 connection.execute("COMMIT")
             except BaseException:

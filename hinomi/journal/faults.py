@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 
@@ -15,6 +16,8 @@ _DAMAGED = frozenset({_CORRUPT, _NOTADB})
 # Extended codes: a sector that cannot be read, a file shorter than it says, a file system that found itself broken.
 _UNREADABLE = frozenset({_IOERR | 1 << 8, _IOERR | 2 << 8, _IOERR | 33 << 8})
 
+# SQLite extends its shared memory by this many bytes.
+_ROOM = 32 * 1024
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -32,7 +35,7 @@ class Full(Transient):
 
 @contextlib.contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn errors of SQLite and of file calls inside the block into ours; ``what`` names the file.
+    """Turn errors of SQLite and of file calls inside the block into ours; ``what`` is the file's path.
 
     Raises:
         Full: no space left.
@@ -43,6 +46,9 @@ def translated(what: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _of_sqlite(error, what) from error
+    except UnicodeDecodeError as error:
+        # Text out of a broken page, within SQLite's own words about it.
+        raise Damaged(f"{what}: text that is none was found") from error
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise Full(f"{what}: no space left on the disk") from error
@@ -61,4 +67,15 @@ def _of_sqlite(error: sqlite3.Error, what: str) -> Exception:
         return Full(f"{what}: no space left on the disk")
     if primary in _DAMAGED or code in _UNREADABLE:
         return Damaged(text)
-    return Transient(text) if primary in _PASSING else error
+    if primary not in _PASSING:
+        return error
+    # The shared memory file and new files have codes of their own for a disk without room.
+    return Full(f"{what}: no space left on the disk") if _is_full(what) else Transient(text)
+
+
+def _is_full(path: str) -> bool:
+    try:
+        disk = os.statvfs(os.path.dirname(path))  # noqa: PTH120 - a name is all there is
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _ROOM

@@ -53,5 +53,5 @@ class Headroom:
     def release(self) -> None:
         """Give the room back to the disk."""
         self.held = False
-        with contextlib.suppress(FileNotFoundError), translated(str(self._path)):
-            self._path.unlink()
+        with translated(str(self._path)):
+            self._path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import msgspec
 from hinomi.journal.faults import Damaged
 from hinomi.journal.protocol import Recovery, Stats
 from hinomi.journal.ranges import Ranges
-from hinomi.journal.schema import seal, seal_record
+from hinomi.journal.schema import FIRST_ROWS, seal, seal_record
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         quarantined_readings: their readings.
         quarantined_bytes: their bodies.
         next_refusal: id of the next refusal; never given twice.
-        recovery: what was found when this stream began; None if it began in order.
+        recovery: what was found when this stream began, until something is committed to it.
     """
 
     stream: str
@@ -121,6 +121,13 @@ class Memory:
             name: (row, at) for row, name, at in _sound(connection, "cursor", "id, name, position")
         }
         self.notes: dict[str, int] = {key: row for row, key, _ in _sound(connection, "note", "id, key, value")}
+        for table, numbers in (
+            ("cursor", {row for row, _ in self.cursors.values()}),
+            ("note", {*self.notes.values()}),
+        ):
+            # Rows of these are never deleted.
+            if len(numbers) != max(numbers, default=0):
+                raise Damaged(f"rows of {table} are missing")
 
 
 def load_state(connection: sqlite3.Connection) -> State:
@@ -150,8 +157,11 @@ def save_state(connection: sqlite3.Connection, state: State) -> None:
 
 
 def _sound(connection: sqlite3.Connection, table: str, columns: str) -> list[tuple[Any, ...]]:
-    rows = connection.execute(f"SELECT {columns}, sum FROM {table}").fetchall()  # noqa: S608 - our own names
+    """The rows of a small table but its first, which says nothing."""
+    rows = connection.execute(f"SELECT {columns}, sum FROM {table} ORDER BY 1").fetchall()  # noqa: S608 - ours
     for *values, total in rows:
         if total != seal(table, *values):
             raise Damaged(f"a row of {table} does not fit its checksum")
-    return [row[:-1] for row in rows]
+    if not rows or rows[0][:-1] != FIRST_ROWS[table]:
+        raise Damaged(f"rows of {table} are missing")
+    return [row[:-1] for row in rows[1:]]

@@ -74,54 +74,53 @@ def open_files(
 
 
 def _open(path: Path, mark: Mark | None, headroom: Headroom, new_stream: Callable[[], str], machine: str) -> Opened:
-    recovery = None
-    swapped = ""
     with translated(str(path)):
         aside.partial(path).unlink(missing_ok=True)
         if aside.salvaged(path).exists():
-            swapped = aside.swap(path)
+            aside.swap(path)
             mark = None
         if not path.exists() and not schema.wal_of(path).exists():
-            recovery = _make(path, mark, State(stream=new_stream(), machine=machine, reason="made"))
+            _make(path, mark, State(stream=new_stream(), machine=machine, reason="made"))
             mark = None
         elif why := diagnose(path, mark):
             begin = State(stream=new_stream(), machine=machine, reason=f"salvaged: {why}")
-            recovery = rescue(path, why, mark, begin, headroom)
+            rescue(path, why, mark, begin, headroom)
             mark = None
         connection = schema.connect(path)
     try:
         with translated(str(path)):
             memory = Memory(connection)
-            if swapped and memory.state.recovery:
-                recovery = replace(memory.state.recovery, set_aside=swapped)
-            found = _begin(connection, memory, mark, new_stream, machine)
+            _begin(connection, memory, mark, new_stream, machine)
     except BaseException:
         connection.close()
         raise
-    return Opened(connection, memory, recovery or found)
+    recovery = memory.state.recovery
+    if recovery and recovery.kind == "damaged":
+        recovery = replace(recovery, set_aside=aside.latest(path))
+    return Opened(connection, memory, recovery)
 
 
-def _make(path: Path, mark: Mark | None, begin: State) -> Recovery | None:
+def _make(path: Path, mark: Mark | None, begin: State) -> None:
+    if mark is not None and mark.next_row - 1 - mark.shift != mark.gone:
+        recovery = Recovery(
+            kind="damaged",
+            reason="the file is gone",
+            old_stream=mark.stream,
+            kept_records=0,
+            kept_readings=0,
+            kept_refusals=0,
+            lost_records=mark.next_row - 1 - mark.shift - mark.gone,
+            lost_readings=mark.total - mark.start - mark.dropped - mark.removed,
+            lost_refusals=mark.quarantined,
+        )
+        begin = replace(begin, recovery=recovery)
     with Builder(aside.partial(path)) as builder:
         builder.finish(path, begin, {}, {})
-    if mark is None or mark.next_row - 1 - mark.shift == mark.gone:
-        return None
-    return Recovery(
-        kind="damaged",
-        reason="the file is gone",
-        old_stream=mark.stream,
-        kept_records=0,
-        kept_readings=0,
-        kept_refusals=0,
-        lost_records=mark.next_row - 1 - mark.shift - mark.gone,
-        lost_readings=mark.total - mark.start - mark.dropped - mark.removed,
-        lost_refusals=mark.quarantined,
-    )
 
 
 def _begin(
     connection: sqlite3.Connection, memory: Memory, mark: Mark | None, new_stream: Callable[[], str], machine: str
-) -> Recovery | None:
+) -> None:
     """Renew the stream of a file that is sound but not the one this machine left; remember the machine."""
     old = memory.state
     found = None
@@ -130,14 +129,13 @@ def _begin(
     elif machine and old.machine and machine != old.machine:
         found = _found("cloned", f"it was last opened on another machine ({old.machine}), now on {machine}", old)
     if not found and (not machine or machine == old.machine):
-        return None
+        return
     connection.execute("BEGIN IMMEDIATE")
     if found:
         renew(connection, memory, new_stream(), f"{found.kind}: {found.reason}")
     memory.state = replace(memory.state, machine=machine or old.machine, recovery=found or old.recovery)
     save_state(connection, memory.state)
     connection.execute("COMMIT")
-    return found
 
 
 def _found(kind: Literal["rolled_back", "cloned"], reason: str, state: State, mark: Mark | None = None) -> Recovery:

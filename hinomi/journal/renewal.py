@@ -35,7 +35,7 @@ def renew(connection: sqlite3.Connection, memory: Memory, stream: str, reason: s
     elif not state.records:
         base = end
     _move_cursors(connection, memory, moves, base)
-    connection.execute("DELETE FROM sent")
+    connection.execute("DELETE FROM sent WHERE low >= 0")
     memory.sent = Ranges()
     memory.state = replace(
         state,

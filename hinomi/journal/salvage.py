@@ -23,8 +23,8 @@ from hinomi.journal.sidecar import Mark
 from hinomi.journal.source import Source
 
 
-def rescue(path: Path, why: str, mark: Mark | None, begin: State, headroom: Headroom) -> Recovery:
-    """Build a new journal from what can be read of ``path``, then put it in its place.
+def rescue(path: Path, why: str, mark: Mark | None, begin: State, headroom: Headroom) -> None:
+    """Put a new journal with what can be read of ``path`` in its place; its state says what was found.
 
     Args:
         path: the journal; it or its write-ahead log may be missing.
@@ -41,7 +41,7 @@ def rescue(path: Path, why: str, mark: Mark | None, begin: State, headroom: Head
         with Builder(aside.partial(path)) as builder:
             finds = Finds()
             gaps = Gaps()
-            positions = _copy(source, builder, finds, gaps)
+            positions = _copy(source, builder, finds, gaps, mark)
             builder.flush()
             if builder.full:
                 headroom.release()
@@ -49,7 +49,7 @@ def rescue(path: Path, why: str, mark: Mark | None, begin: State, headroom: Head
             builder.finish(aside.salvaged(path), replace(begin, recovery=recovery), positions, finds.notes)
     finally:
         source.close()
-    return replace(recovery, set_aside=aside.swap(path))
+    aside.swap(path)
 
 
 class Finds:
@@ -66,6 +66,8 @@ class Finds:
         match values:
             case (None, bytes(data), int(total)) if total == schema.seal("state", data):
                 self._take_state(msgspec.msgpack.decode(data, type=State))
+            case (None, _, _, _) if number < 1:
+                pass  # the first row of a small table
             case (None, str(name), int(at), int(total)) if total == schema.seal("cursor", number, name, at):
                 self.cursors[name] = max(at, self.cursors.get(name, 0))
             case (None, str(key), bytes(value), int(total)) if total == schema.seal("note", number, key, value):
@@ -99,10 +101,10 @@ class Gaps:
         self.row, self.total = number, total
 
 
-def _copy(source: Source, builder: Builder, finds: Finds, gaps: Gaps) -> dict[str, int]:
+def _copy(source: Source, builder: Builder, finds: Finds, gaps: Gaps, mark: Mark | None) -> dict[str, int]:
     """Give all readable rows to the builder in order; returns where the cursors stand among them."""
     pages = _leaves(source, finds)
-    floor = finds.state.base_row if finds.state else 1
+    floor = max(each.base_row for each in _known(finds, mark) or [Mark()])
     taken = array("q")
     for row in _merged(pages, source, builder, finds):
         # Rows below the base were removed; a number twice is an older version of a page.
@@ -177,17 +179,15 @@ def _as_record(cell: Cell | None) -> Row | None:
 
 def _account(builder: Builder, finds: Finds, gaps: Gaps, mark: Mark | None, why: str) -> Recovery:
     """What was kept and what is lost: by the counters and the mark, else by the gaps between what was found."""
-    marks = [Mark.of(finds.state)] if finds.state else []
-    if mark is not None and (finds.state is None or mark.stream == finds.state.stream):
-        marks.append(mark)
-    records, readings, refusals = builder.records, builder.readings, builder.refusals
+    marks = _known(finds, mark)
+    records, readings, refusals, gone = builder.records, builder.readings, builder.refusals, 0
     if marks:
         start = max(mark.start for mark in marks)
         next_row = max([gaps.row + 1, *(mark.next_row for mark in marks)])
         accepted = max([gaps.total, *(mark.total for mark in marks)]) - start
-        gone = max(mark.gone for mark in marks) + max(mark.shift for mark in marks)
+        gone = max(mark.gone for mark in marks)
         given_up = max(mark.dropped for mark in marks) + max(mark.removed for mark in marks)
-        records = next_row - 1 - gone
+        records = next_row - 1 - gone - max(mark.shift for mark in marks)
         readings = accepted - given_up
         refusals = marks[-1].quarantined
     elif gaps.row:
@@ -203,5 +203,19 @@ def _account(builder: Builder, finds: Finds, gaps: Gaps, mark: Mark | None, why:
         lost_records=max(records - builder.records, 0),
         lost_readings=max(readings - builder.readings, 0),
         lost_refusals=max(refusals - builder.refusals, 0),
-        exact=bool(marks),
+        # If the last removals cannot be read, records that were removed may be among those kept.
+        exact=(
+            finds.state is not None
+            and finds.state.gone == gone
+            and builder.records <= records
+            and builder.readings <= readings
+        ),
     )
+
+
+def _known(finds: Finds, mark: Mark | None) -> list[Mark]:
+    """How far the journal had come, as its counters and its mark say; what fits no more is left out."""
+    known = [Mark.of(finds.state)] if finds.state else []
+    if mark is not None and mark.stream and (not known or mark.stream == known[0].stream):
+        known.append(mark)
+    return known

@@ -23,7 +23,8 @@ WAL_KEPT_BYTES = 4 << 20
 # `format` never changes, so that every version can tell a newer file from a damaged one. `record.total` and
 # `record.volume` are running sums of readings and bytes up to and including the row: an append then needs no
 # counter row, which halves its wear, and the sums tell what is missing between two rows that can still be read.
-# A record without a body (NULL) is a tombstone. All are plain rowid tables: salvage reads one kind of page.
+# A record without a body (NULL) is a tombstone. `sent`, `cursor` and `note` begin with a row that says nothing, so
+# that an empty page in their place is found. All are plain rowid tables: salvage reads one kind of page.
 TABLES = """
 CREATE TABLE format(id INTEGER PRIMARY KEY, version INTEGER, sum INTEGER);
 CREATE TABLE state(id INTEGER PRIMARY KEY, data BLOB, sum INTEGER);
@@ -35,6 +36,12 @@ CREATE TABLE note(id INTEGER PRIMARY KEY, key TEXT, value BLOB, sum INTEGER);
 CREATE TABLE refusal(id INTEGER PRIMARY KEY, reason TEXT, detail TEXT, source TEXT, at INTEGER, count INTEGER,
     sum INTEGER, body BLOB);
 """
+
+FIRST_ROWS: dict[str, tuple[int | str | bytes, ...]] = {
+    "sent": (-1, -1),
+    "cursor": (0, "", 0),
+    "note": (0, "", b""),
+}
 
 _encode = msgspec.msgpack.Encoder().encode
 # Keeps the sum within four signed bytes.
@@ -72,6 +79,9 @@ def create(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA {pragma}")
     connection.executescript(TABLES)
     connection.execute("INSERT INTO format VALUES(1, ?, ?)", (VERSION, seal("format", 1, VERSION)))
+    for table, row in FIRST_ROWS.items():
+        places = ", ".join("?" * (len(row) + 1))
+        connection.execute(f"INSERT INTO {table} VALUES({places})", (*row, seal(table, *row)))
     return connection
 
 

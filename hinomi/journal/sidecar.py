@@ -34,6 +34,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
         dropped: readings.
         removed: readings.
         gone: records.
+        base_row: likewise.
         quarantined: refusals held.
         suspect: why the file must be salvaged when it is opened next; empty when it need not.
         pid: the process that has it open.
@@ -47,6 +48,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     dropped: int = 0
     removed: int = 0
     gone: int = 0
+    base_row: int = 1
     quarantined: int = 0
     suspect: str = ""
     pid: int = 0
@@ -63,6 +65,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
             state.dropped,
             state.removed,
             state.gone,
+            state.base_row,
             state.quarantined,
             pid=os.getpid(),
         )

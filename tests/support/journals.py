@@ -1,9 +1,10 @@
 """Kinds of journals for the contract suite: the real one, and a plain model that says what it must do."""
 
-import itertools
 import os
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -24,17 +25,22 @@ def seed_of_run(default: int) -> int:
     return seed
 
 
-def streams() -> Callable[[], str]:
-    """Ids that never repeat within a test run."""
-    return lambda: f"stream-{next(_NUMBERS)}"
+@contextmanager
+def memory_folder() -> Iterator[Path]:
+    """A folder on a disk in memory, where there is one."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
-_NUMBERS = itertools.count(1)
+def new_stream() -> str:
+    """An id that is never given again, not even by a forked child."""
+    return f"stream-{os.urandom(6).hex()}"
 
 
 def open_sqlite(path: Path, **settings) -> SqliteJournal:
     """With small limits, unless told otherwise."""
-    defaults = {"cap_bytes": CAP, "headroom_bytes": HEADROOM, "new_stream": streams()}
+    defaults = {"cap_bytes": CAP, "headroom_bytes": HEADROOM, "new_stream": new_stream}
     return SqliteJournal.open(path, **{**defaults, **settings})
 
 
@@ -243,3 +249,36 @@ def entry(rng: random.Random, size: int = 300) -> Entry:
 def refusal(rng: random.Random) -> Refusal:
     """Something that was refused."""
     return Refusal("malformed", "[3].bt: no number", "town/bridge", rng.randbytes(50), rng.randrange(1 << 41), 3)
+
+
+def tell(journal: Journal) -> tuple:
+    """All that a journal says of itself, but its stream."""
+    cursors = [journal.cursor(name) for name in ("store", "judge")]
+    return everything(journal), counters(journal), journal.refusals(), journal.notes(""), cursors
+
+
+def call_of_story(rng: random.Random, stats: Stats) -> Callable[[Journal], object]:
+    """The next call of a story that goes on for ever: of all kinds, mostly appends; one commit each."""
+    numbers = range(stats.base, stats.next_seq)
+    some = rng.sample(numbers, min(len(numbers), 3))
+    kind = rng.randrange(20)
+    if kind < 8:
+        size = rng.choice([50, 600, 9000])
+        entries = [entry(rng, size) for _ in range(rng.randint(1, 5))]
+        return lambda journal: journal.append(entries)
+    if kind < 10:
+        item, more, notes = entry(rng), refusal(rng), {rng.choice("abc"): rng.randbytes(20)}
+        return lambda journal: journal.append([item], refusals=[more], notes=notes)
+    if kind < 13:
+        return lambda journal: journal.mark_sent(some)
+    if kind < 16:
+        upto, also = stats.base + rng.randint(-1, 4), [(number, number + 1) for number in some[:1]]
+        return lambda journal: journal.remove(upto, also)
+    if kind < 17:
+        return lambda journal: journal.entomb(some)
+    if kind < 18:
+        name, seq = rng.choice(["store", "judge"]), rng.choice(some or [0])
+        return lambda journal: journal.advance(name, seq)
+    if kind < 19:
+        return lambda journal: journal.trim()
+    return lambda journal: journal.renew("a test")

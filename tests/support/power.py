@@ -1,5 +1,4 @@
-"""Power cuts: every write, sync, truncation and deletion that SQLite does is recorded; then any state that a disk
-may be in after a cut can be made.
+"""Power cuts: what SQLite does to its files is recorded, and made into any state a disk may be in after a cut.
 
 SQLite reaches the disk through a table of functions (its VFS). A copy of the system's own table, with a few of them
 going through Python, becomes the default one for as long as the recorder is on.

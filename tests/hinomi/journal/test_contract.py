@@ -157,9 +157,9 @@ def test_what_was_sent_or_is_gone_is_never_thinned(journal):
 
 def test_thinning_never_makes_more(journal):
     five(journal)
-    with pytest.raises(ValueError, match="larger|more"):
+    with pytest.raises(ValueError, match=r"larger|more"):
         journal.replace(2, Entry(b"body2", 3))
-    with pytest.raises(ValueError, match="larger|more"):
+    with pytest.raises(ValueError, match=r"larger|more"):
         journal.replace(2, Entry(b"body2+", 1))
     assert everything(journal)[1] == Record(2, b"body2", 2, "reading")
 

@@ -1,12 +1,11 @@
 """Promise 2: after a power cut at any moment, every call that had returned is there, and the file is sound."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from support.journals import counters, entry, everything, open_sqlite, refusal, seed_of_run
+from support.journals import call_of_story, entry, memory_folder, open_sqlite, seed_of_run, tell
 from support.power import Disk, Op, recording
 
 from hinomi.journal import schema
@@ -24,36 +23,7 @@ class Standing(NamedTuple):
 
 
 def standing(journal: SqliteJournal, path: Path) -> Standing:
-    cursors = [journal.cursor(name) for name in ("store", "judge")]
-    content = (journal.stream, everything(journal), counters(journal), journal.refusals(), journal.notes(""), cursors)
-    return Standing(content, path.with_name(NAME + ".lock").read_bytes())
-
-
-def story(journal: SqliteJournal, rng: random.Random, calls: int) -> Iterator[None]:
-    """All kinds of calls, many of them appends; one each time it is asked for the next."""
-    for _ in range(calls):
-        stats = journal.stats()
-        numbers = range(stats.base, stats.next_seq)
-        some = rng.sample(numbers, min(len(numbers), 3))
-        kind = rng.randrange(20)
-        if kind < 8:
-            size = rng.choice([50, 600, 9000])
-            journal.append([entry(rng, size) for _ in range(rng.randint(1, 5))])
-        elif kind < 10:
-            journal.append([entry(rng)], refusals=[refusal(rng)], notes={rng.choice("abc"): rng.randbytes(20)})
-        elif kind < 13:
-            journal.mark_sent(some)
-        elif kind < 16:
-            journal.remove(stats.base + rng.randint(-1, 4), [(number, number + 1) for number in some[:1]])
-        elif kind < 17:
-            journal.entomb(some)
-        elif kind < 19:
-            journal.advance(rng.choice(["store", "judge"]), rng.choice(some or [0]))
-            yield
-            journal.trim()
-        else:
-            journal.renew("a test")
-        yield
+    return Standing((journal.stream, tell(journal)), path.with_name(NAME + ".lock").read_bytes())
 
 
 def recorded(path: Path, rng: random.Random, calls: int) -> tuple[dict[str, bytes], list[object]]:
@@ -67,7 +37,8 @@ def recorded(path: Path, rng: random.Random, calls: int) -> tuple[dict[str, byte
     with recording(NAME) as recorder:
         journal = open_sqlite(path, headroom_bytes=0, cap_bytes=1 << 24)
         recorder.note(standing(journal, path))
-        for _ in story(journal, rng, calls):
+        for _ in range(calls):
+            call_of_story(rng, journal.stats())(journal)
             recorder.note(standing(journal, path))
         journal.close()
     kinds = [op.what if isinstance(op, Op) else "returned" for op in recorder.ops]
@@ -116,23 +87,18 @@ def small_log(monkeypatch):
 
 
 @pytest.fixture
-def memory_folder(tmp_path):
-    """On a disk in memory where there is one: the syncs of thousands of openings are not what is tested."""
-    import shutil
-    import tempfile
-
-    shared = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=shared if shared.is_dir() else tmp_path))
-    yield folder
-    shutil.rmtree(folder)
+def folder():
+    """The syncs of thousands of openings are not what is tested."""
+    with memory_folder() as made:
+        yield made
 
 
-def test_a_power_cut_at_any_moment_loses_nothing_that_had_returned(small_log, memory_folder):
-    states = cuts(calls=60, seed=seed_of_run(2), folder=memory_folder, share=0.35)
+def test_a_power_cut_at_any_moment_loses_nothing_that_had_returned(small_log, folder):
+    states = cuts(calls=60, seed=seed_of_run(2), folder=folder, share=0.35)
     assert states > 500
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("number", range(10))
-def test_many_power_cuts(small_log, memory_folder, number):
-    cuts(calls=60, seed=seed_of_run(1000) + number, folder=memory_folder, share=1.0)
+def test_many_power_cuts(small_log, folder, number):
+    cuts(calls=60, seed=seed_of_run(1000) + number, folder=folder, share=1.0)

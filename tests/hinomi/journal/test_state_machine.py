@@ -1,13 +1,12 @@
 """Any story told to the journal ends as it does in the plain model, over restarts and crashes."""
 
 import shutil
-import tempfile
-from pathlib import Path
+from contextlib import ExitStack
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from support.journals import ModelJournal, counters, everything, open_sqlite
+from support.journals import ModelJournal, counters, everything, memory_folder, open_sqlite
 
 from hinomi.errors import Transient
 from hinomi.journal import Entry, Refusal
@@ -38,7 +37,8 @@ numbers = st.integers(0, 40)
 class Story(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="journal-"))
+        self.resources = ExitStack()
+        self.folder = self.resources.enter_context(memory_folder())
         self.path = self.folder / "journal.db"
         self.crashes = 0
         self.model = ModelJournal(CAP)
@@ -140,7 +140,7 @@ class Story(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.real.close()
-        shutil.rmtree(self.folder)
+        self.resources.close()
 
 
 TestStory = Story.TestCase
