@@ -67,6 +67,7 @@ async def test_the_same_key_again_replaces_the_row(store, town):
 
 async def test_the_newest_stays_the_newest_whatever_comes_in_which_order(store, town):
     d, other = stream(community=town), stream("school", "temperature", "air", town)
+    assert await store.latest(town) == []
     await store.write(
         [Observation(d, T0 + 10, 3.0), Observation(d, T0 + 30, 5.0, flags=4), Observation(d, T0 + 20, 4.0)]
     )

@@ -167,8 +167,8 @@ async def test_after_a_restart_the_newest_are_found_without_reading_the_history(
 
 
 async def test_what_is_written_while_the_newest_are_looked_for_is_not_overwritten(influx, store, town, monkeypatch):
-    d = stream(community=town)
-    await store.write([Observation(d, T0, 1.0)])
+    d, now = stream(community=town), SystemClock().now()
+    await store.write([Observation(d, now, 1.0)])
     second = await config(influx).open(SystemClock())
     query = second._transport.query
 
