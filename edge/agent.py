@@ -20,7 +20,7 @@ import msgspec
 from edge import maintenance, status
 from edge.backlog import Backlog
 from edge.clock import Setting, StationClock
-from edge.collect import NOTE_CLOCK, NOTE_KNOWN, Collector
+from edge.collect import NOTE_CLOCK, NOTE_KNOWN, NOTE_LATEST, Collector
 from edge.config import EdgeConfig, load
 from edge.context import SensorContext, SensorState, prefix_of
 from edge.health import Health
@@ -147,6 +147,7 @@ class Agent:
             synced=(lambda: True) if trusted else around.synced,
             saved=msgspec.json.decode(notes.get(NOTE_CLOCK, b"[]"), type=list[Setting]),
             known_ms=int(notes.get(NOTE_KNOWN, b"0")),
+            latest=int(notes.get(NOTE_LATEST, b"0")),
         )
 
     async def run(self, config: EdgeConfig, orders: Orders) -> None:

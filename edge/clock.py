@@ -25,6 +25,7 @@ from typing import Literal
 import msgspec
 
 from hinomi.clock import Clock
+from hinomi.errors import Rejected
 from sensing.observation import ClockQuality
 
 # No reading can be older than this software (ms since 1970: 1 November 2026).
@@ -37,6 +38,8 @@ GRID_MS = 10
 SLOW_ACK_S = 5.0
 # The time from acknowledgements is renewed when it has drifted by more than this (ms).
 DRIFT_MS = 500
+# Readings of one datastream that come faster than the grid run ahead of the time, but not further than this (ms).
+AHEAD_MS = 1000
 # How many settings are remembered for packs that still wait; a forgotten one is sent as unsynced.
 KEPT_SETTINGS = 300
 
@@ -108,10 +111,18 @@ class StationClock:
     Attributes:
         boot: id of this boot.
         setting: the present setting.
+        latest: the latest time given under it, ms; 0: none yet.
     """
 
     def __init__(
-        self, clock: Clock, *, boot: str, synced: Callable[[], bool], saved: list[Setting], known_ms: int
+        self,
+        clock: Clock,
+        *,
+        boot: str,
+        synced: Callable[[], bool],
+        saved: list[Setting],
+        known_ms: int,
+        latest: int = 0,
     ) -> None:
         """Begin, or go on where ``dump()`` of an earlier run ended.
 
@@ -121,6 +132,7 @@ class StationClock:
             synced: whether something disciplines the wall clock.
             saved: the settings of earlier runs.
             known_ms: a moment that had passed when the run before ended; 0: none is known.
+            latest: the latest time that the run before gave, where it ran ahead of the clock.
         """
         self.boot = boot
         self._clock = clock
@@ -129,6 +141,8 @@ class StationClock:
         self._floors: dict[tuple[str, str], int] = {}
         last = self._settings[max(self._settings)] if self._settings else DEVICE_TIME
         self.setting = last
+        # What the run before gave to any datastream is not given again; a time of another setting means nothing.
+        self.latest = self._start = latest if latest <= self.now() + 2 * AHEAD_MS else 0
         if last.boot != boot:
             start = max(clock.now(), known_ms, EPOCH_MS)
             self._adopt(self._with_new_digit(start - self._monotonic()), ClockQuality.UNSYNCED, "")
@@ -143,11 +157,18 @@ class StationClock:
         return [self._settings[number] for number in sorted(self._settings)]
 
     def stamp(self, sensor: str, quantity: str, *, age_s: float = 0.0) -> int:
-        """The time (ms) of a reading taken ``age_s`` ago; unique and rising within the setting."""
-        grid = (self._monotonic() - round(age_s * 1000) + GRID_MS // 2) // GRID_MS * GRID_MS
+        """The time (ms) of a reading taken ``age_s`` ago; unique and rising within the setting.
+
+        Raises:
+            Rejected: ``too_fast``, the datastream had so many readings that their times ran ahead by a second.
+        """
+        grid = (self._monotonic() - round(age_s * 1000) + GRID_MS // 2) // GRID_MS * GRID_MS + self.setting.offset
         key = (sensor, quantity)
-        at = max(grid + self.setting.offset, self._floors.get(key, 0) + GRID_MS)
+        at = max(grid, self._floors.get(key, self._start) + GRID_MS)
+        if at > grid + AHEAD_MS + age_s * 1000:
+            raise Rejected("too_fast", f"{sensor}/{quantity} has more than {1000 // GRID_MS} readings a second")
         self._floors[key] = at
+        self.latest = max(self.latest, at)
         return at
 
     def check(self) -> bool:
@@ -208,8 +229,10 @@ class StationClock:
             # What was measured before will be corrected by as much, and shares the digit from then on.
             shift = offset - self.setting.offset
             self._floors = {key: at + shift for key, at in self._floors.items()}
+            self._start, self.latest = self._start + shift, self.latest + shift
         elif offset != self.setting.offset:
             self._floors.clear()
+            self._start = self.latest = 0
         self.setting = Setting(self.setting.number + 1, self.boot, offset, quality, source)
         self._settings[self.setting.number] = self.setting
         for number in sorted(self._settings)[:-KEPT_SETTINGS]:

@@ -14,7 +14,7 @@ import msgspec
 
 from edge import check
 from edge.backlog import Backlog
-from edge.clock import DEVICE_TIME, StationClock
+from edge.clock import DEVICE_TIME, GRID_MS, StationClock
 from edge.group import MAX_WAITING, Group, Packs, count
 from edge.health import Health
 from edge.intake.base import Pushed, Refused
@@ -32,6 +32,7 @@ KNOWN_EVERY_S = 60.0
 
 NOTE_CLOCK = "clock"
 NOTE_KNOWN = "known"
+NOTE_LATEST = "latest"
 NOTE_FLOORS = "floors"
 NOTE_DATASTREAMS = "datastreams"
 
@@ -214,11 +215,12 @@ class Collector:
         for one in measured:
             try:
                 value = check.measured(one)
+                at = self._clock.stamp(sensor, one.quantity, age_s=age_s)
             except Rejected as error:
                 self._health.count(f"refused.{error.reason}")
                 rejected = rejected or error
                 continue
-            into.append(Reading(sensor, one.quantity, self._clock.stamp(sensor, one.quantity, age_s=age_s), value))
+            into.append(Reading(sensor, one.quantity, at, value))
         return rejected
 
     def _accept(self, reading: Pushed, interval_s: float) -> None:
@@ -248,6 +250,8 @@ class Collector:
         """Add what changed with the readings: the floors of devices' times, now and then the time itself."""
         if group.floors:
             group.notes[NOTE_FLOORS] = msgspec.json.encode([(*key, at) for key, at in self._floors.items()])
+        if self._clock.latest > self._clock.now() + GRID_MS:
+            group.notes[NOTE_LATEST] = str(self._clock.latest).encode()
         if self._pace.monotonic() >= self._known_due:
             self._known_due = self._pace.monotonic() + KNOWN_EVERY_S
             group.notes[NOTE_KNOWN] = str(self._clock.now()).encode()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from typing import Any
 
@@ -23,6 +24,10 @@ TIME_LIMIT_S = 30.0
 # OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python's ssl does not name.
 _NO_CHECK_TIME = 0x200000
 _SUCCESS_BELOW = 128
+
+# What aiomqtt and paho log is raised too, and told in words for a person.
+_SILENT = logging.getLogger("hinomi.edge.mqtt")
+_SILENT.setLevel(logging.CRITICAL)
 
 
 class Link(aiomqtt.Client):
@@ -53,6 +58,7 @@ class Link(aiomqtt.Client):
             clean_start=True if self._five else MQTT_CLEAN_START_FIRST_ONLY,
             keepalive=broker.keepalive_s,
             timeout=TIME_LIMIT_S,
+            logger=_SILENT,
             will=aiomqtt.Will(
                 station.topic("status"),
                 OFFLINE,
@@ -86,16 +92,33 @@ class Link(aiomqtt.Client):
             raise
         except aiomqtt.MqttError:
             self._client.disconnect()
+            self._connected.cancel()
             raise
 
     async def close(self) -> None:
         """Disconnect, so that the broker does not publish the will; a dead connection is only dropped."""
         with contextlib.suppress(aiomqtt.MqttError):
             await self.__aexit__(None, None, None)
+        if self._disconnected.done() and not self._disconnected.cancelled():
+            # Why it ended was told by whoever used it; asyncio must not tell it again.
+            self._disconnected.exception()
 
     def content_type(self, value: str) -> Properties | None:
         """The property that tells a payload's type, where the protocol has it."""
         return self._properties_of(PacketTypes.PUBLISH, ContentType=value)
+
+    def _on_disconnect(
+        self,
+        client: Any,
+        userdata: Any,
+        flags: Any,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        # aiomqtt waits for its whole time limit when the broker hangs up instead of answering.
+        if not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttCodeError(reason_code))
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties

@@ -33,8 +33,9 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 300.0
 # A connection that lived this long (s) was a good one: the next attempt is soon.
 GOOD_S = 60.0
-# How long to wait for the retained acknowledgement (s), which saves resending what the cloud has.
-RETAINED_ACK_S = 1.0
+# How long to wait for the retained acknowledgement (s), which saves resending what the cloud has; the broker sends
+# it right behind its answer to the subscription.
+RETAINED_ACK_S = 0.2
 # How often the status is told (s), and how soon after the last time when something changed.
 STATUS_EVERY_S = 300.0
 STATUS_SOON_S = 10.0
@@ -113,13 +114,15 @@ class Uplink:
             await link.close()
 
     async def _session(self, link: Link) -> None:
-        self._live_from = await self._backlog.run(lambda journal: journal.stats().next_seq)
+        stats = await self._backlog.run(lambda journal: journal.stats())
+        self._live_from = stats.next_seq
         self._answered_at = self._pace.monotonic()
         self._acknowledged.clear()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen(link))
             await self._subscribe(link)
-            await wait_for(self._acknowledged, self._pace, RETAINED_ACK_S)
+            if stats.records:
+                await wait_for(self._acknowledged, self._pace, RETAINED_ACK_S)
             tasks.create_task(self._tell(link))
             tasks.create_task(self._ask_time())
             tasks.create_task(self._send(link, tasks))

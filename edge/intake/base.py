@@ -39,7 +39,8 @@ class Refused(msgspec.Struct, frozen=True):
     Attributes:
         index: its place in the sequence given to ``accept``.
         reason: a short stable word: ``unknown_quantity``, ``wrong_unit``, ``not_finite``, ``bad_name``,
-            ``time_ahead``, ``not_newer`` (the datastream already has this moment or a later one).
+            ``bad_time``, ``time_ahead``, ``not_newer`` (the datastream already has this moment or a later one),
+            ``too_fast`` (without times of their own, more than 100 a second), ``too_many_datastreams``.
         detail: plain words.
     """
 

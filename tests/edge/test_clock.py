@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from support.clock import ManualClock
 
 from edge.clock import EPOCH_MS, Setting, StationClock, boot_id, kernel_synced
+from hinomi.errors import Rejected
 from sensing.observation import ClockQuality
 
 DAY_MS = 86_400_000
@@ -21,11 +22,17 @@ class Machine:
         self.boot = "boot-1"
         self.saved: list[Setting] = []
         self.known_ms = 0
+        self.latest = 0
         self.station = self.start()
 
     def start(self) -> StationClock:
         self.station = StationClock(
-            self.clock, boot=self.boot, synced=lambda: self.synced, saved=self.saved, known_ms=self.known_ms
+            self.clock,
+            boot=self.boot,
+            synced=lambda: self.synced,
+            saved=self.saved,
+            known_ms=self.known_ms,
+            latest=self.latest,
         )
         return self.station
 
@@ -38,6 +45,7 @@ class Machine:
 
     def save(self) -> None:
         self.saved, self.known_ms = self.station.dump(), self.station.now()
+        self.latest = self.station.latest
 
     def stamp(self) -> tuple[int, int]:
         self.station.check()
@@ -166,6 +174,38 @@ def test_readings_of_one_moment_get_times_of_their_own() -> None:
     machine = Machine(synced=True)
     stamps = [machine.stamp()[0] for _ in range(10)]
     assert stamps == [stamps[0] + 10 * index for index in range(10)]
+
+
+def test_readings_that_run_ahead_of_the_time_are_refused_after_a_second() -> None:
+    machine = Machine(synced=True)
+    for _ in range(101):
+        machine.stamp()
+    with pytest.raises(Rejected, match="too_fast"):
+        machine.stamp()
+    machine.clock.tick(0.1)
+    machine.stamp()
+
+
+def test_what_ran_ahead_is_not_given_again_after_a_restart() -> None:
+    machine = Machine(synced=True)
+    before = [machine.stamp()[0] for _ in range(50)]
+    machine.save()
+    machine.start()
+    assert machine.stamp()[0] == before[-1] + 10
+
+
+def test_a_time_of_another_setting_does_not_block_a_restart() -> None:
+    machine = Machine(synced=True)
+    machine.clock.step(3 * DAY_MS)
+    machine.stamp()
+    machine.save()
+    latest = machine.latest
+    machine.clock.step(-3 * DAY_MS)
+    machine.stamp()
+    machine.save()
+    machine.latest = latest
+    machine.start()
+    assert abs(machine.stamp()[0] - machine.clock.now()) < 1000
 
 
 def test_the_age_of_a_reading_is_taken_off() -> None:

@@ -72,6 +72,7 @@ class Acker:
         host: str = "127.0.0.1",
         ca: Path | None = None,
         login: tuple[str, str] | None = None,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
         self.silent = False
         self.deaf = False
@@ -97,7 +98,8 @@ class Acker:
             CallbackAPIVersion.VERSION2, client_id="cloud", protocol=mqtt.MQTTv5, manual_ack=True
         )
         if ca:
-            self._client.tls_set(str(ca))
+            files = map(str, certificate) if certificate else ()
+            self._client.tls_set(str(ca), *files)
         if login:
             self._client.username_pw_set(*login)
         self._client.reconnect_delay_set(1, 1)
