@@ -202,6 +202,22 @@ async def test_a_fleet_started_again_goes_on_from_its_log(mosquitto, tmp_path):
         assert all(seqs == set(range(1, len(seqs) + 1)) for seqs in acker.seqs.values())
 
 
+async def test_a_clock_that_was_set_back_gives_no_moment_twice(mosquitto, tmp_path):
+    """Started again a minute earlier: what was measured then is not measured a second time."""
+    log = tmp_path / "fleet.jsonl"
+    plans = alike(1, "town", seed=3, interval_s=1.0)
+    with Acker(mosquitto.port) as acker:
+        for origin in (REAL.now(), REAL.now() - 60_000):
+            clock = ScaledClock(ClockSection(speed=120.0, origin_ms=origin, anchor_s=REAL.monotonic()))
+            async with running(make(plans, mosquitto.port, log, clock=clock)) as fleet:
+                await asyncio.sleep(1.0)
+                assert await fleet.drained(10)
+        keys = [key for pack in read_packs(log) for key in pack.reading_keys()]
+        assert len(keys) == len(set(keys)) == delivered(log, acker) > 200
+    times = [key[3] for key in keys if key[2] == "water_level"]
+    assert times == sorted(times)
+
+
 def test_kill_minus_9_of_the_fleet_loses_nothing_that_was_accepted(start, mosquitto, tmp_path):
     """Ten seeded kills while it measures and sends; the log of each life is the oracle."""
     log = tmp_path / "fleet.jsonl"
