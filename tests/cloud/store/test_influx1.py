@@ -175,7 +175,7 @@ async def test_what_is_written_while_the_newest_are_looked_for_is_not_overwritte
     async def slow(database, text):
         answer = await query(database, text)
         if "SELECT" in text:
-            await second.write([Observation(d, T0, 2.0)])
+            await second.write([Observation(d, now, 2.0)])
         return answer
 
     monkeypatch.setattr(second._transport, "query", slow)
