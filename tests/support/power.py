@@ -17,7 +17,8 @@ import pytest
 _P = ctypes.c_void_p
 _INT, _LONG, _STR = ctypes.c_int, ctypes.c_int64, ctypes.c_char_p
 
-_OPEN = ctypes.CFUNCTYPE(_INT, _P, _STR, _P, _INT, ctypes.POINTER(_INT))
+# SQLite keeps the pointer to the name, so it is passed on as it came, not as a copy that Python will free.
+_OPEN = ctypes.CFUNCTYPE(_INT, _P, _P, _P, _INT, ctypes.POINTER(_INT))
 _DELETE = ctypes.CFUNCTYPE(_INT, _P, _STR, _INT)
 _WRITE = ctypes.CFUNCTYPE(_INT, _P, _P, _INT, _LONG)
 _TRUNCATE = ctypes.CFUNCTYPE(_INT, _P, _LONG)
@@ -102,7 +103,7 @@ class _Hooks:
         self.delete = _DELETE(self._on_delete)
 
     def _on_open(self, vfs, name, file, flags, out):
-        path = name.decode() if name else ""
+        path = ctypes.string_at(name).decode() if name else ""
         new = bool(path) and not Path(path).exists()
         result = self._original.open(vfs, name, file, flags, out)
         if result == 0 and path and self._recorder.wants(path):
