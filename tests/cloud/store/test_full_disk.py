@@ -87,7 +87,7 @@ async def test_influxdb_on_a_full_disk_is_transient_and_loses_nothing_that_it_to
             await store.write(ramp(d, T0, 100))
             disk.fill()
             for number in range(5):
-                with pytest.raises(Transient, match="no space left.*restart InfluxDB twice"):
+                with pytest.raises(Transient, match=r"no space left.*restart InfluxDB twice"):
                     await store.write(ramp(d, T0 + 10_000_000, 1000, step=1000, first=number))
             disk.free()
             server.kill()
