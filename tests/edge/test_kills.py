@@ -22,12 +22,15 @@ from support.stations import QuickAgent, SocketClient, reading, write_config
 class Generator:
     """Pushes numbered readings for ever, in a thread; ``accepted`` is read back from the synced file."""
 
-    def __init__(self, folder: Path, rng: random.Random, *, batch: int, rate: float | None = None) -> None:
+    def __init__(
+        self, folder: Path, rng: random.Random, *, batch: int, rate: float | None = None, patient: bool = False
+    ) -> None:
         self._client = SocketClient(folder / "in.sock")
         self._oracle = folder / "oracle"
         self._rng = rng
         self._batch = batch
         self._rate = rate
+        self._patient = patient
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.sent = 0
@@ -53,6 +56,8 @@ class Generator:
 
     def _run(self) -> None:
         try:
+            if self._patient:
+                self._client.wait_until_there()
             with self._oracle.open("a") as oracle:
                 while not self._ended.is_set():
                     self._once(oracle)
@@ -124,3 +129,75 @@ def kill_the_agent(tmp_path: Path, rng: random.Random, kills: int) -> None:
 
 def test_accepted_survives_kill_9_of_the_agent(tmp_path: Path, rng: random.Random) -> None:
     kill_the_agent(tmp_path, rng, 200)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_accepted_survives_thousands_of_kills(tmp_path: Path, seed: int) -> None:
+    kill_the_agent(tmp_path, random.Random(seed), 400)
+
+
+def kill_the_broker(tmp_path: Path, rng: random.Random, kills: int, *, rate: float) -> None:
+    """Debian's mosquitto as it is: what it has acknowledged to us is gone with it; only the cloud's word counts."""
+    broker = Mosquitto(tmp_path / "mosquitto")
+    broker.start()
+    config = write_config(tmp_path, broker.port, commit_s=0.05)
+    try:
+        with (
+            Acker(broker.port) as cloud,
+            QuickAgent(config) as agent,
+            Generator(tmp_path, rng, batch=max(1, round(rate / 100)), rate=rate, patient=True) as load,
+        ):
+            for _ in range(kills):
+                time.sleep(rng.uniform(0.1, 0.5))
+                broker.kill()
+                time.sleep(rng.uniform(0.0, 0.1))
+                broker.start()
+            load.stop()
+            cloud.wait(lambda _: not lost(load, cloud), 60)
+            assert load.failed == 0, "the broker's death is not the local devices' trouble"
+            assert not cloud.conflicts
+            assert "Traceback" not in agent.text
+    finally:
+        broker.kill()
+
+
+def test_kill_9_of_the_broker_loses_nothing(tmp_path: Path, rng: random.Random) -> None:
+    kill_the_broker(tmp_path, rng, 20, rate=100)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(2, 7))
+def test_kill_9_of_the_broker_at_500_messages_a_second(tmp_path: Path, seed: int) -> None:
+    kill_the_broker(tmp_path, random.Random(seed), 20, rate=500)
+
+
+def test_an_overflowing_broker_queue_loses_nothing(tmp_path: Path, rng: random.Random) -> None:
+    """The cloud is away; three times as many packs as the broker keeps for it go out; most it drops silently."""
+    broker = Mosquitto(tmp_path / "mosquitto", "allow_anonymous true\nmax_queued_messages 50\n")
+    broker.start()
+    config = write_config(tmp_path, broker.port, uplink="window = 200")
+    client = SocketClient(tmp_path / "in.sock")
+    try:
+        with QuickAgent(config):
+            with Acker(broker.port):
+                client.wait_until_there()
+            for number in range(150):
+                assert client.push(reading(f"s{number % 10}", value=float(number)))["accepted"] == 1
+            wait_for_log(broker, "Outgoing messages are being dropped")
+            with Acker(broker.port) as cloud:
+                cloud.wait(lambda acker: acker.readings == 150, 30)
+                cloud.wait(lambda _: client.totals()["pending"] == 0)
+            assert client.totals() == {"accepted": 150, "acked": 150, "pending": 0, "dropped": 0}
+    finally:
+        client.close()
+        broker.kill()
+
+
+def wait_for_log(broker: Mosquitto, text: str) -> None:
+    end = time.monotonic() + 20
+    while text not in broker.log.read_text():
+        assert time.monotonic() < end, broker.log.read_text()
+        time.sleep(0.05)

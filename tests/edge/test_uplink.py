@@ -44,7 +44,7 @@ def client(tmp_path: Path) -> Iterator[SocketClient]:
 def push(client: SocketClient, count: int, *, first: int = 0) -> None:
     """One commit, so one pack, for each."""
     for number in range(first, first + count):
-        assert client.push(reading(value=float(number)))["accepted"] == 1
+        assert client.push(reading(f"s{number % 10}", value=float(number)))["accepted"] == 1
 
 
 def pending(client: SocketClient) -> Callable[[], int]:
@@ -71,7 +71,7 @@ def test_what_is_accepted_arrives_is_acknowledged_and_deleted(
     assert headers[-1].accepted == 20
     assert not cloud.conflicts
     assert not cloud.bad
-    assert {name for name, _ in cloud.values} == {NAME + "air/pm2_5"}
+    assert {name for name, _ in cloud.values} == {f"{NAME}s{number}/pm2_5" for number in range(10)}
 
 
 def test_the_status_is_told_retained_and_the_end_too(
