@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sensing.station import DatastreamInfo, StationRecord
 
 from cloud.db import Database
 from hinomi.errors import ConfigError
+from sensing.station import DatastreamInfo, StationRecord
 from sensing.topic import StationId
 
 
