@@ -1,7 +1,6 @@
 """What the commands of the simulator have in common: broker, passwords, reports, an orderly end."""
 
 import asyncio
-import ipaddress
 import os
 import re
 import signal
@@ -57,16 +56,6 @@ def parse_broker(text: str) -> tuple[str, int]:
     if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigError.of("--broker", f"got {text!r}, expected HOST:PORT, e.g. 127.0.0.1:1883")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine can be behind ``host``."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def identifier(path: str, text: str | None) -> str:

@@ -92,14 +92,15 @@ def measurement_clock(section: ClockSection | None, *, broker_host: str) -> Cloc
     """
     if section is None:
         return SystemClock()
-    if not _is_loopback(broker_host):
+    if not is_loopback(broker_host):
         raise ConfigError.of(
             "clock", f"a scaled clock would falsify the times of others; broker {broker_host!r} is not loopback"
         )
     return ScaledClock(section)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine can be behind ``host``."""
     if host == "localhost":
         return True
     try:

@@ -18,7 +18,6 @@ from firmware_sim.options import (
     Faults,
     identifier,
     interruptible,
-    is_loopback,
     parse_broker,
     read_passwords,
     write_report,
@@ -27,7 +26,7 @@ from firmware_sim.replay.agent import Broker
 from firmware_sim.replay.play import Replay, Report, Settings
 from firmware_sim.replay.playlist import Recording, load
 from firmware_sim.signals.layout import Column, Layout
-from hinomi.clock import SystemClock
+from hinomi.clock import SystemClock, is_loopback
 from hinomi.errors import ConfigError
 
 _HELP = """Plays recorded CSV files through real agents (`hinomi edge run`, one for each station), as if it happened
