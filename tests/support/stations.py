@@ -60,10 +60,13 @@ class AgentProcess:
         assert self.process is not None
         return self.process.pid
 
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "hinomi", "edge", "run", "--config", str(self.config)]
+
     def start(self) -> Self:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hinomi", "edge", "run", "--config", str(self.config)],
+                self.command(),
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self._environment},
