@@ -200,6 +200,21 @@ async def test_reading_pauses_while_too_many_bytes_are_in_work(broker):
         await until(lambda: link.held_bytes == 0)
 
 
+async def test_a_broker_that_sends_beyond_the_window_is_not_read(broker):
+    """What mosquitto 2.0 does as soon as it has a queue and one acknowledgement frees it."""
+    receiver = Receiver()
+    async with running(BrokerSection(port=broker.port, window=100), receiver) as link:
+        sender = asyncio.create_task(publish(broker, numbered(10_000, 1000)))
+        most = 0
+        while len(receiver.got) < 10_000:
+            await asyncio.sleep(0.01)
+            most = max(most, link.in_work)
+            receiver.settle(committed=True)
+        await sender
+        assert receiver.got == numbered(10_000, 1000)
+        assert most <= 100 + 300, "one more read of the socket may come on top"
+
+
 async def test_the_socket_has_no_delay(broker):
     async with running(BrokerSection(port=broker.port), Receiver()) as link:
         transport = link._connection._client.protocol._transport
