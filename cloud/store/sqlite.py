@@ -83,6 +83,7 @@ class SqliteStore:
         self._writing = writing
         self._reading = reading
         self._ids: dict[Key, int] = {}  # of the writing thread
+        self._seen = 0
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -155,6 +156,7 @@ class SqliteStore:
         rows = []
         newest: dict[int, Observation] = {}
         with _transaction(connection):
+            self._notice_others(connection)
             for o in batch:
                 d = o.datastream
                 key = (d.community, d.station, d.sensor, d.quantity)
@@ -183,6 +185,13 @@ class SqliteStore:
         if before is None:
             await self._writing.run(lambda connection: self._forget_names(connection, numbers))
         return deleted
+
+    def _notice_others(self, connection: sqlite3.Connection) -> None:
+        """Another process (``hinomi cloud erase``) may have deleted datastreams whose numbers are known here."""
+        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._seen:
+            self._seen = version
+            self._ids.clear()
 
     def _forget_names(self, connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
         """Names of people's places are data too; a datastream written to meanwhile keeps its own."""

@@ -99,3 +99,20 @@ async def test_reading_does_not_wait_for_writing(tmp_path):
     assert await writing == []
     assert answers > 3
     await store.close()
+
+
+async def test_another_process_may_erase_what_this_one_goes_on_writing(tmp_path):
+    """A datastream deleted elsewhere is made anew, not written to under a number that nobody knows any more."""
+    store = await SqliteStore.open(tmp_path / "store.db")
+    await store.write(ramp(stream(), T0, 10))
+    other = await SqliteStore.open(tmp_path / "store.db")
+    await other.erase("town")
+    await other.write(ramp(stream("other"), T0, 3))
+    await other.close()
+    await store.write(ramp(stream(), T0, 4))
+    assert await store.count("town") == 7
+    assert [(row.datastream.station, row.value) for row in await store.latest("town")] == [
+        ("bridge", 3.0),
+        ("other", 2.0),
+    ]
+    await store.close()
