@@ -95,7 +95,7 @@ async def _open(config: CloudConfig) -> AsyncIterator[Parts]:
             try:
                 async with open_journal(config, disk) as journal:
                     parts = await _assemble(config, journal, disk, registry, store, clock, pace)
-                    async with hatch.serve(parts.ingest.desk, hatch.socket_path(config.journal.path)):
+                    async with hatch.serve(parts.ingest.desk, hatch.socket_path(config.journal.path), store):
                         yield parts
             finally:
                 await store.close()

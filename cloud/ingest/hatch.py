@@ -1,4 +1,4 @@
-"""How a command reaches the quarantine: through a unix socket of the running service, one JSON line each way.
+"""How a command reaches quarantine and store: a unix socket of the running service, one JSON line each way.
 
 The same ``answer`` serves a command that opens the journal itself because no service is running.
 """
@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from cloud.ingest.quarantine import Desk
+from cloud.store.protocol import Store
 from hinomi.errors import ConfigError, HinomiError, Rejected
 from hinomi.journal.protocol import Refusal
 
@@ -24,16 +25,22 @@ class Request(msgspec.Struct, frozen=True):
     """What is asked.
 
     Attributes:
-        op: ``list``, ``show``, ``replay`` or ``delete``.
-        ids: rows, for all but ``list``.
+        op: ``list``, ``show``, ``replay`` or ``delete`` in the quarantine; ``erase`` in the store.
+        ids: rows, for ``show``, ``replay`` and ``delete``.
         after: ``list`` begins behind this id.
         limit: rows in one answer to ``list``.
+        community: whose readings, in the store.
+        station: only this one's.
+        before: only those measured before, ms.
     """
 
     op: str
     ids: list[int] = []
     after: int = 0
     limit: int = 100
+    community: str = ""
+    station: str | None = None
+    before: int | None = None
 
 
 def socket_path(journal: Path) -> Path:
@@ -41,8 +48,8 @@ def socket_path(journal: Path) -> Path:
     return journal.with_name(f"{journal.name}.sock")
 
 
-async def answer(desk: Desk, request: Request) -> dict[str, Any]:
-    """What the desk says; ``error`` where it cannot."""
+async def answer(desk: Desk, request: Request, store: Store | None = None) -> dict[str, Any]:
+    """What desk or store say; ``error`` where they cannot."""
     try:
         match request.op:
             case "list":
@@ -55,6 +62,9 @@ async def answer(desk: Desk, request: Request) -> dict[str, Any]:
                 return {"results": msgspec.to_builtins(await desk.replay(request.ids))}
             case "delete":
                 return {"results": msgspec.to_builtins(await desk.delete(request.ids))}
+            case "erase" if store is not None:
+                await store.erase(request.community, station=request.station, before=request.before)
+                return {"erased": True}
         raise Rejected("bad_request", f"no operation {request.op!r}")
     except HinomiError as error:
         return {"error": str(error)}
@@ -73,7 +83,7 @@ def _row(row: Refusal) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def serve(desk: Desk, path: Path) -> AsyncIterator[None]:
+async def serve(desk: Desk, path: Path, store: Store | None = None) -> AsyncIterator[None]:
     """Answer on the socket while inside; only its owner may connect.
 
     Raises:
@@ -83,7 +93,7 @@ async def serve(desk: Desk, path: Path) -> AsyncIterator[None]:
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, msgspec.DecodeError, ValueError):
             while line := await reader.readline():
-                said = await answer(desk, msgspec.json.decode(line, type=Request))
+                said = await answer(desk, msgspec.json.decode(line, type=Request), store)
                 writer.write(msgspec.json.encode(said) + b"\n")
                 await writer.drain()
         writer.close()
