@@ -20,7 +20,7 @@ import msgspec
 from edge import maintenance, status
 from edge.backlog import Backlog
 from edge.clock import Setting, StationClock
-from edge.collect import NOTE_CLOCK, NOTE_KNOWN, NOTE_LATEST, Collector
+from edge.collect import KNOWN_EVERY_MS, NOTE_CLOCK, NOTE_KNOWN, NOTE_LATEST, Collector
 from edge.config import EdgeConfig, load
 from edge.context import SensorContext, SensorState, prefix_of
 from edge.health import Health
@@ -146,7 +146,8 @@ class Agent:
             boot=around.boot,
             synced=(lambda: True) if trusted else around.synced,
             saved=msgspec.json.decode(notes.get(NOTE_CLOCK, b"[]"), type=list[Setting]),
-            known_ms=int(notes.get(NOTE_KNOWN, b"0")),
+            # It is committed now and then, and readings were taken since.
+            known_ms=int(notes.get(NOTE_KNOWN, b"0")) + KNOWN_EVERY_MS,
             latest=int(notes.get(NOTE_LATEST, b"0")),
         )
 

@@ -27,8 +27,8 @@ from sensing.station import DatastreamInfo
 
 # A station with more pushed datastreams has a device that invents names.
 MAX_DATASTREAMS = 500
-# How often (s of the pace) the passing of time itself is committed, for a boot without a clock.
-KNOWN_EVERY_S = 60.0
+# How often (ms of the station's clock) the passing of time itself is committed, for a boot without a clock.
+KNOWN_EVERY_MS = 60_000
 
 NOTE_CLOCK = "clock"
 NOTE_KNOWN = "known"
@@ -75,7 +75,7 @@ class Collector:
         self._filled = asyncio.Event()
         self._hurry = asyncio.Event()
         self._due = 0.0
-        self._known_due = 0.0
+        self._known = 0
         self._floors: dict[_Key, int] = _load_floors(notes)
         self._learned: dict[_Key, float] = _load_datastreams(notes)
         if NOTE_CLOCK not in notes or _clock_note(clock) != notes[NOTE_CLOCK]:
@@ -252,9 +252,9 @@ class Collector:
             group.notes[NOTE_FLOORS] = msgspec.json.encode([(*key, at) for key, at in self._floors.items()])
         if self._clock.latest > self._clock.now() + GRID_MS:
             group.notes[NOTE_LATEST] = str(self._clock.latest).encode()
-        if self._pace.monotonic() >= self._known_due:
-            self._known_due = self._pace.monotonic() + KNOWN_EVERY_S
-            group.notes[NOTE_KNOWN] = str(self._clock.now()).encode()
+        if abs(self._clock.now() - self._known) >= KNOWN_EVERY_MS:
+            self._known = self._clock.now()
+            group.notes[NOTE_KNOWN] = str(self._known).encode()
 
 
 def _clock_note(clock: StationClock) -> bytes:
