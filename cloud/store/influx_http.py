@@ -22,9 +22,8 @@ _REASONS = (
     ("limit exceeded", "limit_exceeded"),
 )
 _WORDS_MAX = 500
-# Measured on 1.6.7: it refuses until it is restarted, and after that start it writes behind the torn entry in its
-# log, where the next start does not find it.
-_DISK_ADVICE = "free its disk, then restart InfluxDB twice"
+# See cloud.store.influx1.LogGuard.
+DISK_ADVICE = "free its disk, then restart InfluxDB twice"
 
 
 class _Result(msgspec.Struct):
@@ -131,7 +130,7 @@ def judge(status: int, headers: Mapping[str, str], text: str) -> Exception:
         return Rejected(_reason(words), words)
     if status in {401, 403}:
         return Transient(f"the store refuses our credentials (HTTP {status} {words}): correct them in [store]")
-    advice = f"; {_DISK_ADVICE}" if "no space left" in words else ""
+    advice = f"; {DISK_ADVICE}" if "no space left" in words else ""
     return Transient(
         f"the store answers HTTP {status}: {words or text[:_WORDS_MAX]}{advice}",
         retry_after=_seconds(headers.get("Retry-After", "")),
