@@ -120,6 +120,14 @@ class Link(aiomqtt.Client):
             self._connected.set_exception(aiomqtt.MqttCodeError(reason_code))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002 - aiomqtt's
+        def register() -> None:
+            # aiomqtt registers the bare number, which after a close is nobody's, or somebody else's.
+            if sock.fileno() >= 0:
+                self._loop.add_writer(sock.fileno(), client.loop_write)
+
+        self._loop.call_soon_threadsafe(register)
+
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
     ) -> None:

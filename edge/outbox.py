@@ -37,6 +37,11 @@ class Ack(msgspec.Struct, frozen=True):
         """The highest number it names."""
         return max([self.upto, *(high for _, high in self.also)])
 
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """All that it names, inclusive."""
+        return [(1, self.upto), *self.also]
+
     def covers(self, seq: int) -> bool:
         """Whether ``seq`` is durable in the cloud."""
         return seq <= self.upto or any(low <= seq <= high for low, high in self.also)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import aiomqtt
 import msgspec
 
-from edge import body, wire
+from edge import acked, body, wire
 from edge.backlog import Backlog
 from edge.clock import StationClock
 from edge.collect import Collector
@@ -255,7 +255,7 @@ class Uplink:
             # The retained one of a former journal of ours; or another machine speaks in our name.
             self._health.count("uplink.other_stream_acks" if live else "uplink.former_stream_acks")
             return
-        ahead = await self._backlog.run(lambda journal: _delete(journal, ack))
+        ahead = await self._backlog.run(lambda journal: acked.settle(journal, ack))
         if ahead:
             self._begin_again(ack)
             return
@@ -276,19 +276,10 @@ class Uplink:
         self._scanned = 0
         self._health.count("uplink.streams_renewed")
         self._health.tell(
-            f"the cloud acknowledged pack {ack.highest} of this journal, which was never issued here: the card is "
-            f"an older copy or was restored; a new stream was begun, nothing held here is lost"
+            f"the cloud acknowledged packs of this journal, up to {ack.highest}, which were never issued here: the "
+            f"card is an older copy or was restored; a new stream was begun, nothing held here is lost"
         )
         self._wake.set()
-
-
-def _delete(journal: Journal, ack: Ack) -> bool:
-    """Delete what is acknowledged; True, and a new stream, when that was never issued here."""
-    if ack.highest >= journal.stats().next_seq:
-        journal.renew(f"pack {ack.highest} was acknowledged and never issued")
-        return True
-    journal.remove(ack.upto, ack.also)
-    return False
 
 
 def _append_nothing(journal: Journal) -> None:

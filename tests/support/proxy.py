@@ -136,7 +136,7 @@ class FaultProxy:
 
     def _pump(self, pair: _Pair, direction: Direction) -> None:
         source, sink = pair.socks(direction)
-        with contextlib.suppress(OSError):
+        try:
             while chunk := source.recv(_CHUNK):
                 if self.delay:
                     time.sleep(self.delay)
@@ -149,6 +149,9 @@ class FaultProxy:
                     self.cut()
                     return
             sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            # One side was reset: the other hears of it, as it would without us.
+            pair.reset()
 
     def _damaged(self, direction: Direction, chunk: bytes) -> bytes:
         rng, share = self._corrupt.get(direction, (None, 0.0))
