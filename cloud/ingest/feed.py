@@ -31,7 +31,7 @@ from sensing.topic import StationId
 # The cursor whose consumer fills the store; its progress is the loss meter's.
 STORE = "store"
 
-CACHE_READINGS = 50_000
+CACHE_READINGS = 100_000
 READ_RECORDS = 1000
 READ_BYTES = 256 * 1024
 TRIM_RECORDS = 2000

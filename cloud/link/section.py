@@ -41,7 +41,7 @@ class BrokerSection(Section, frozen=True):
     username: str = ""
     password: Secret | None = None
     client_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "hinomi-cloud"
-    window: Annotated[int, Meta(ge=2, le=65535)] = 500
+    window: Annotated[int, Meta(ge=2, le=65535)] = 2000
     window_mb: Annotated[int, Meta(ge=1, le=4096)] = 32
     session_expiry_s: Annotated[int, Meta(ge=0, le=0xFFFFFFFE)] = 7 * 86400
     keepalive_s: Annotated[int, Meta(ge=2, le=3600)] = 20
