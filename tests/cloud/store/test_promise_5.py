@@ -10,6 +10,7 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 
 import psutil
@@ -31,13 +32,22 @@ def server(tmp_path) -> Iterator[Influx]:
 
 
 async def test_influxdb_killed_and_stopped_under_load_loses_nothing(tmp_path, server):
-    seed = seed_of_run(5)
+    await killed_and_stopped(tmp_path, server, seed_of_run(5), rounds=6)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(100, 130))
+async def test_many_rounds_of_kills(tmp_path, server, seed):
+    await killed_and_stopped(tmp_path, server, seed, rounds=20)
+
+
+async def killed_and_stopped(tmp_path: Path, server: Influx, seed: int, rounds: int) -> None:
     rng = Random(seed)
     oracle = tmp_path / "oracle"
     async with cloud(tmp_path, server, seed) as (ingest, writer):
         generator = Generator(ingest, oracle, time.time_ns() // 1_000_000 - 4 * HOUR)
         load = asyncio.create_task(generator.live(40))
-        for round_ in range(6):
+        for round_ in range(rounds):
             await asyncio.sleep(rng.uniform(0.1, 0.6))
             await asyncio.to_thread(server.stop if round_ % 3 == 2 else server.kill)
             await asyncio.sleep(rng.uniform(0.0, 0.4))
