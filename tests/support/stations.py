@@ -274,3 +274,11 @@ class ShiftedClock(SystemClock):
 
     def now(self) -> int:
         return super().now() + self.shift_ms
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process, MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError("no VmRSS")
