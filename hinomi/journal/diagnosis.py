@@ -41,10 +41,10 @@ def diagnose(path: Path, mark: Mark | None) -> str:
         return "the write-ahead log is broken in the middle"
     try:
         with translated(str(path)):
-            state = _look(path, log)
+            memory = _look(path, log)
     except Damaged as damage:
         return str(damage)
-    if mark is not None and mark.ahead_of(state) and log is not None and (log.unused or not log.readable):
+    if mark is not None and mark.ahead_of(memory) and log is not None and (log.unused or not log.readable):
         return "the write-ahead log is broken, and commits are missing"
     return ""
 
@@ -58,7 +58,7 @@ def _log(path: Path) -> wal.Wal | None:
     return wal.parse(data, schema.PAGE) if data else None
 
 
-def _look(path: Path, log: wal.Wal | None) -> State:
+def _look(path: Path, log: wal.Wal | None) -> Memory:
     """Read everything (or the oldest part of a large file) and compare it with the counters."""
     connection = schema.connect_to_look(path, alone=log is None)
     try:
@@ -75,7 +75,7 @@ def _look(path: Path, log: wal.Wal | None) -> State:
             raise Damaged(f"a table is missing: {error}") from error
         raise
     else:
-        return memory.state
+        return memory
     finally:
         connection.close()
 

@@ -36,7 +36,7 @@ class Engine:
         self._headroom = headroom
         self._stale = False
         self._broken = ""
-        sidecar.write(Mark.of(memory.state))
+        sidecar.write(Mark.of(memory))
         headroom.try_take()
 
     @property
@@ -70,7 +70,7 @@ class Engine:
                 raise
             self._headroom.release()
             result = self._attempt(work, counts=counts)
-        self._sidecar.write(Mark.of(self.memory.state))
+        self._sidecar.write(Mark.of(self._memory))
         return result
 
     def look(self, work: Callable[[sqlite3.Connection, Memory], T]) -> T:
@@ -89,13 +89,17 @@ class Engine:
         with contextlib.suppress(Transient), self._guarded():
             (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
             if not self._headroom.held:
-                self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+                self._shrink(free)
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 self._headroom.try_take()
             elif free > _SHRINK_ABOVE_PAGES:
                 (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
                 if free > pages // 2:
-                    self._connection.execute(f"PRAGMA incremental_vacuum({_SHRINK_STEP_PAGES})").fetchall()
+                    self._shrink(_SHRINK_STEP_PAGES)
+
+    def _shrink(self, pages: int) -> None:
+        # Steps without columns: execute() would do the first one only.
+        self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
 
     def stats(self) -> Stats:
         """Counters, in O(1)."""

@@ -33,6 +33,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         removed: readings removed in this stream.
         gone: records removed in this stream.
         gone_bytes: bytes of bodies removed, entombed or thinned away over the life of the file.
+        noted: commits of notes alone in the life of the file.
         quarantined: refusals held.
         quarantined_readings: their readings.
         quarantined_bytes: their bodies.
@@ -54,6 +55,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     removed: int = 0
     gone: int = 0
     gone_bytes: int = 0
+    noted: int = 0
     quarantined: int = 0
     quarantined_readings: int = 0
     quarantined_bytes: int = 0

@@ -124,7 +124,7 @@ def _begin(
     """Renew the stream of a file that is sound but not the one this machine left; remember the machine."""
     old = memory.state
     found = None
-    if mark is not None and mark.ahead_of(old):
+    if mark is not None and mark.ahead_of(memory):
         found = _found("rolled_back", "it is an older copy, or its last commits are missing", old, mark)
     elif machine and old.machine and machine != old.machine:
         found = _found("cloned", f"it was last opened on another machine ({old.machine}), now on {machine}", old)

@@ -96,33 +96,36 @@ def _chain(number: int, size: int, usable: int, overflow: Callable[[int], bytes 
 
 
 def _columns(payload: bytes) -> Values:
+    # One loop for speed: this is what takes the time when a large file is salvaged.
     header, at = _varint(payload, 0)
     body = header
-    values = []
+    values: list[Value] = []
     while at < header:
-        kind, at = _varint(payload, at)
-        value, body = _column(payload, kind, body)
-        values.append(value)
+        kind = payload[at]
+        at += 1
+        if kind >= 0x80:
+            kind, at = _varint(payload, at - 1)
+        if kind >= _BLOB:
+            end = body + (kind - _BLOB) // 2
+            data = payload[body:end]
+            values.append(data.decode() if kind % 2 else data)
+            body = end
+        elif 0 < kind < _FLOAT:
+            end = body + _INT_SIZES[kind]
+            values.append(int.from_bytes(payload[body:end], "big", signed=True))
+            body = end
+        elif kind == _FLOAT:
+            values.append(struct.unpack_from(">d", payload, body)[0])
+            body += 8
+        elif kind in {_ZERO, _ONE}:
+            values.append(kind - _ZERO)
+        elif kind == 0:
+            values.append(None)
+        else:
+            raise ValueError("a reserved type")
+    if body != len(payload):
+        raise ValueError("the columns do not fill the row")
     return tuple(values)
-
-
-def _column(payload: bytes, kind: int, at: int) -> tuple[Value, int]:
-    if kind == 0:
-        return None, at
-    if kind < _FLOAT:
-        end = at + _INT_SIZES[kind]
-        return int.from_bytes(payload[at:end], "big", signed=True), end
-    if kind in {_ZERO, _ONE}:
-        return kind - _ZERO, at
-    if kind == _FLOAT:
-        return struct.unpack_from(">d", payload, at)[0], at + 8
-    if kind < _BLOB:
-        raise ValueError("a reserved type")
-    end = at + (kind - _BLOB) // 2
-    if end > len(payload):
-        raise ValueError("a column beyond the row")
-    data = payload[at:end]
-    return (data.decode() if kind % 2 else data), end
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

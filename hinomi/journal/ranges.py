@@ -39,6 +39,11 @@ class Ranges:
     def __iter__(self) -> Iterator[Range]:
         return zip(self._lows, self._highs, strict=True)
 
+    @property
+    def top(self) -> int:
+        """The highest number in it; 0 when it is empty."""
+        return self._highs[-1] if self._highs else 0
+
     def add(self, low: int, high: int) -> tuple[list[int], Range | None]:
         """Add low..high.
 

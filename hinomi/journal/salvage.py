@@ -215,7 +215,7 @@ def _account(builder: Builder, finds: Finds, gaps: Gaps, mark: Mark | None, why:
 
 def _known(finds: Finds, mark: Mark | None) -> list[Mark]:
     """How far the journal had come, as its counters and its mark say; what fits no more is left out."""
-    known = [Mark.of(finds.state)] if finds.state else []
+    known = [Mark.of_state(finds.state)] if finds.state else []
     if mark is not None and mark.stream and (not known or mark.stream == known[0].stream):
         known.append(mark)
     return known

@@ -14,10 +14,11 @@ from typing import Self
 from zlib import crc32
 
 import msgspec
+from msgspec.structs import replace
 
 from hinomi.errors import ConfigError
 from hinomi.journal.faults import translated
-from hinomi.journal.memory import State
+from hinomi.journal.memory import Memory, State
 
 _SIZE = 512  # one sector: written whole or not at all
 
@@ -36,6 +37,9 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
         gone: records.
         base_row: likewise.
         quarantined: refusals held.
+        noted: see ``memory.State``.
+        passed: sum of the cursors' places, and how many there are.
+        sent: the highest row that went out.
         suspect: why the file must be salvaged when it is opened next; empty when it need not.
         pid: the process that has it open.
     """
@@ -50,12 +54,21 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     gone: int = 0
     base_row: int = 1
     quarantined: int = 0
+    noted: int = 0
+    passed: int = 0
+    sent: int = 0
     suspect: str = ""
     pid: int = 0
 
     @classmethod
-    def of(cls, state: State) -> Self:
-        """The mark of a journal that stands at ``state``."""
+    def of(cls, memory: Memory) -> Self:
+        """The mark of a journal that stands there."""
+        passed = len(memory.cursors) + sum(position for _, position in memory.cursors.values())
+        return replace(cls.of_state(memory.state), passed=passed, sent=memory.sent.top, pid=os.getpid())
+
+    @classmethod
+    def of_state(cls, state: State) -> Self:
+        """As much of it as the counters say."""
         return cls(
             state.stream,
             state.next_row,
@@ -67,16 +80,22 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
             state.gone,
             state.base_row,
             state.quarantined,
-            pid=os.getpid(),
+            state.noted,
         )
 
-    def ahead_of(self, state: State) -> bool:
+    def ahead_of(self, memory: Memory) -> bool:
         """Whether commits are missing from the journal that were made once."""
-        return self.stream == state.stream and (
-            self.next_row > state.next_row
-            or self.gone > state.gone
-            or self.dropped > state.dropped
-            or self.removed > state.removed
+        there = Mark.of(memory)
+        return self.stream == there.stream and any(
+            (
+                self.next_row > there.next_row,
+                self.gone > there.gone,
+                self.dropped > there.dropped,
+                self.removed > there.removed,
+                self.noted > there.noted,
+                self.passed > there.passed,
+                self.sent > there.sent,
+            )
         )
 
 
@@ -124,7 +143,7 @@ class Sidecar:
 
     def suspect(self, why: str) -> None:
         """Have the journal salvaged when it is opened next."""
-        self.write(msgspec.structs.replace(self.mark or Mark(), suspect=why[:100]))
+        self.write(replace(self.mark or Mark(), suspect=why[:100]))
 
     def release(self) -> None:
         """Let another process have the journal."""

@@ -107,9 +107,11 @@ class SqliteJournal:
                 shelves.quarantine(connection, memory, refusals)
             if notes:
                 shelves.write_notes(connection, memory, notes)
+                if not entries:
+                    shelves.count_notes(memory)
             return range(first, first + len(entries))
 
-        return self._engine.change(work, grows=True, counts=bool(refusals))
+        return self._engine.change(work, grows=True, counts=bool(refusals) or not entries)
 
     def read(self, after: int, *, limit: int, max_bytes: int = 1 << 20) -> list[Record]:
         """Records with seq > ``after`` in order, tombstones included; at least one if there is any."""

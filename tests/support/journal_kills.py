@@ -32,7 +32,7 @@ def call(rng: random.Random, model: Journal, *others: Journal) -> None:
 
 def child(path: Path, model: ModelJournal, rng: random.Random, oracle: int) -> None:
     """Work until killed."""
-    journal = open_sqlite(path, cap_bytes=CAP * 4)
+    journal = open_sqlite(path, cap_bytes=CAP)
     for number in range(1_000_000):
         call(rng, model, journal)
         os.write(oracle, b"%d\n" % (number + 1))
@@ -42,7 +42,7 @@ def child(path: Path, model: ModelJournal, rng: random.Random, oracle: int) -> N
 def killed_run(path: Path, model: ModelJournal, seed: int) -> int:
     """Start a child, kill it at some moment; returns how many calls are known to have returned."""
     rng = random.Random(seed)
-    after = rng.uniform(0.0, 0.04)
+    after = rng.uniform(0.0, 0.03)
     oracle = os.open(path.with_name("oracle"), os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     pid = os.fork()
     if pid == 0:
@@ -60,19 +60,19 @@ def killed_run(path: Path, model: ModelJournal, seed: int) -> int:
 
 
 def main(path: Path, seed: int, kills: int) -> dict[str, int]:
-    model = ModelJournal(CAP * 4)
+    model = ModelJournal(CAP)
     for name in ("store", "judge"):
         model.cursor(name)
     calls = further = 0
     for number in range(kills):
         done = killed_run(path, copy.deepcopy(model), seed + number)
         rng = random.Random(seed + number)
-        rng.uniform(0.0, 0.04)
+        rng.uniform(0.0, 0.03)
         for _ in range(done):
             call(rng, model)
         one_more = copy.deepcopy(model)
         call(rng, one_more)
-        journal = open_sqlite(path, cap_bytes=CAP * 4)
+        journal = open_sqlite(path, cap_bytes=CAP)
         found = tell(journal)
         if journal.recovery is not None or found not in (tell(model), tell(one_more)):
             raise SystemExit(f"seed {seed + number}, after {done} calls: {journal.recovery}, {journal.stats()}")

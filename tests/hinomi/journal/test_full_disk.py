@@ -26,7 +26,7 @@ def test_on_a_small_disk(story, tmp_path):
         program = str(TESTS / "support" / "journal_disk.py")
         done = subprocess.run(
             disk.inside([sys.executable, program, story, str(disk.mount), str(seed_of_run(1))]),
-            env={**os.environ, "PYTHONPATH": str(TESTS)},
+            env={**os.environ, "PYTHONPATH": ":".join(filter(None, sys.path))},
             capture_output=True,
             text=True,
             check=False,

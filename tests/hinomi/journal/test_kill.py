@@ -29,7 +29,7 @@ def campaign(folder: Path, seed: int, kills: int) -> dict[str, int]:
             str(seed),
             str(kills),
         ],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": ":".join(filter(None, sys.path))},
         capture_output=True,
         text=True,
         check=False,

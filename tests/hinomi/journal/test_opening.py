@@ -35,7 +35,7 @@ def held(tmp_path):
         [sys.executable, "-c", HOLDER, str(tmp_path / NAME)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": ":".join(filter(None, sys.path))},
         preexec_fn=die_with_parent,  # noqa: PLW1509 - only a system call, no lock can be held
     )
     assert process.stdout.readline() == b"ready\n"
