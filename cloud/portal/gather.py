@@ -19,7 +19,7 @@ from sensing.topic import StationId
 PAGE_STATIONS = 48
 # Watchers share an answer of this age (s, real time).
 FRESH_S = 1.0
-# A store that hangs must not hang the page.
+# A store that hangs must not hang the page: all its answers together get so long (s).
 PATIENCE_S = 5.0
 _SERIES_AT_ONCE = 4
 
@@ -102,10 +102,11 @@ class Gatherer:
         records = {record.id for record in self._registry.stations()}
         names = sorted({record.community for record in records} | set(self._loss.communities()))
         losses = {name: self._loss.rows(name) for name in names}
-        newest, away = await self._newest(names)
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S
+        newest, away = await self._newest(names, deadline)
         stations = sorted(records | newest.keys())
         here, page, pages = paged(stations, page, PAGE_STATIONS)
-        drawn = await asyncio.gather(*(self._station(one, newest.get(one, ())) for one in here))
+        drawn = await asyncio.gather(*(self._station(one, newest.get(one, ()), deadline) for one in here))
         communities = tuple(
             Community(name, meter(rows), tuple(one for one in drawn if one.id.community == name))
             for name, rows in losses.items()
@@ -113,21 +114,23 @@ class Gatherer:
         total = meter(row for rows in losses.values() for row in rows)
         return View(self._clock.now(), self._speed, total, communities, away, len(stations), page, pages)
 
-    async def _newest(self, communities: Sequence[str]) -> tuple[dict[StationId, list[Latest]], bool]:
+    async def _newest(
+        self, communities: Sequence[str], deadline: float
+    ) -> tuple[dict[StationId, list[Latest]], bool]:
         """What is known, and whether the store failed to answer."""
         found: dict[StationId, list[Latest]] = {}
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout_at(deadline):
                 for name in communities:
                     found |= shown(await self._store.latest(name))
         except (Transient, TimeoutError):
             return found, True
         return found, False
 
-    async def _station(self, station: StationId, newest: Sequence[Latest]) -> Station:
+    async def _station(self, station: StationId, newest: Sequence[Latest], deadline: float) -> Station:
         record = self._registry.get(station)
         presence = self._registry.presence(station)
-        rows = await asyncio.gather(*(self._row(one, _interval(one, presence, record)) for one in newest))
+        rows = await asyncio.gather(*(self._row(one, _interval(one, presence, record), deadline) for one in newest))
         return Station(
             station,
             record.name if record else "",
@@ -136,14 +139,14 @@ class Gatherer:
             tuple(rows),
         )
 
-    async def _row(self, newest: Latest, interval_s: float) -> Row:
+    async def _row(self, newest: Latest, interval_s: float, deadline: float) -> Row:
         stream = newest.datastream
         quantity = QUANTITIES[stream.quantity]
         now = self._clock.now()
         part = window(max(now, newest.measured_at), interval_s)
         buckets: list[Bucket] = []
         try:
-            async with self._series, asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout_at(deadline), self._series:
                 buckets = await self._store.series(stream, part.start, part.end, part.step)
         except (Transient, Rejected, TimeoutError):
             pass  # the value stands without its past

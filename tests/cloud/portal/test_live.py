@@ -1,5 +1,6 @@
 """The live page over HTTP, with a real registry and a real store below it."""
 
+import asyncio
 import html.parser
 import json
 import re
@@ -10,6 +11,7 @@ import pytest
 from support.clock import ManualClock
 from support.portal import Portal, portal, register_town
 
+from cloud.portal import gather
 from cloud.portal.gather import FRESH_S, PAGE_STATIONS
 from hinomi.errors import Transient
 from sensing.observation import Datastream, Flag, Observation
@@ -323,6 +325,24 @@ async def test_a_value_stands_without_its_past(page, browser, monkeypatch):
     await page.write(level(1.5, NOW))
     monkeypatch.setattr(page.store, "series", away)
     assert "1.50" in await read(browser, page.url)
+
+
+@pytest.mark.parametrize("part", ["latest", "series"])
+async def test_a_store_that_hangs_does_not_hang_the_page(page, browser, monkeypatch, part):
+    """However many datastreams there are, they wait together."""
+
+    async def hang(*_args):
+        await asyncio.sleep(60)
+
+    for number in range(30):
+        page.add(f"town/s{number}", ("gauge", "water_level", 60.0))
+        await page.write(level(1.0, NOW, station=f"s{number}"))
+    monkeypatch.setattr(gather, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(page.store, part, hang)
+    began = asyncio.get_running_loop().time()
+    text = await read(browser, page.url)
+    assert asyncio.get_running_loop().time() - began < 2
+    assert ("1.00" in text) == (part == "series")
 
 
 async def test_a_thousand_stations_come_in_pages(page, browser):
