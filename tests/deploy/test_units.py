@@ -1,4 +1,4 @@
-"""The systemd units: what systemd itself says of them (nothing here runs under systemd), and whether they fit us."""
+"""The systemd units: what systemd says of them (nothing here runs under systemd), and whether they fit us."""
 
 import re
 import shlex
@@ -47,7 +47,7 @@ def test_systemd_understands_every_line(unit, analyze, tmp_path):
 
 @pytest.mark.parametrize(("unit", "worst"), [("hinomi-edge.service", 2.5), ("hinomi-cloud.service", 2.0)])
 def test_they_have_few_rights(unit, worst, analyze):
-    """systemd's own mark, from 0 (no rights) to 10 (root's)."""
+    """Systemd's own mark, from 0 (no rights) to 10 (root's)."""
     done = analyze("security", "--offline=true", str(DEPLOY / unit))
     mark = float(re.search(r"Overall exposure level for \S+ ([\d.]+)", done.stdout)[1])
     assert mark <= worst
