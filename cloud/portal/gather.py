@@ -123,7 +123,7 @@ class Gatherer:
             async with asyncio.timeout_at(deadline):
                 for name in communities:
                     found |= shown(await self._store.latest(name))
-        except (Transient, TimeoutError):
+        except (Transient, Rejected, TimeoutError):
             return found, True
         return found, False
 

@@ -221,18 +221,25 @@ class InfluxStore:
         now, end = self._clock.now(), None
         if self._transport.reach_ms is not None:
             return _latest_rows(await self._transport.query(database, series.newest_query(self._reach(), None)))
-        keys = await self._transport.query(database, series.KNOWN_SERIES)
-        known = {d for found in keys for row in found.values if (d := series.series_of_key(row[0])) is not None}
+        known = await self._known_series(database)
         newest: dict[Datastream, Latest] = {}
         for back in (HOUR_MS, DAY_MS, 7 * DAY_MS, self._retention_ms + DAY_MS):
-            missing = known - newest.keys()
-            if not missing:
+            missing = () if known is None else known - newest.keys()
+            if known is not None and not missing:
                 break
             text = series.newest_query(now - back, end, missing if end is not None else ())
             for row in _latest_rows(await self._transport.query(database, text)):
                 newest.setdefault(row.datastream, row)
             end = now - back
         return list(newest.values())
+
+    async def _known_series(self, database: str) -> set[Datastream] | None:
+        """All series of a database; None where this server does not list them: then all of the past is asked."""
+        try:
+            keys = await self._transport.query(database, series.KNOWN_SERIES)
+        except Rejected:
+            return None
+        return {d for found in keys for row in found.values if (d := series.series_of_key(row[0])) is not None}
 
     def _reach(self) -> int:
         reach = self._transport.reach_ms

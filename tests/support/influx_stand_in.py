@@ -25,6 +25,7 @@ class StandIn:
         self.url = ""
         self.requests: list[tuple[str, str, dict[str, str], str]] = []
         self.headers: list[dict[str, str]] = []
+        self.lists_series = True
         self.next_answers: list[web.Response] = []
         self._session = session
 
@@ -73,7 +74,7 @@ class StandIn:
         return said(422, {"code": "unprocessable entity", "message": message})
 
     async def query(self, query, _body: str) -> web.Response:
-        if self.major == "3" and "SHOW SERIES" in query["q"]:
+        if (self.major == "3" or not self.lists_series) and "SHOW SERIES" in query["q"]:
             return said(400, {"error": "This feature is not implemented: SHOW SERIES"})
         assert re.match(r"SELECT|SHOW", query["q"])
         async with self._session.get(f"{self.upstream}/query", params=query) as answer:

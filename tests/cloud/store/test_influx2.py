@@ -151,6 +151,16 @@ async def test_erasing_is_a_predicate_and_a_time(two, store, town):
     assert json.loads(two.requests[-1][3])["predicate"] == ""
 
 
+async def test_a_server_that_lists_no_series_is_asked_for_all_of_the_past(two, store, town):
+    now = SystemClock().now()
+    d, silent = stream(community=town), stream("silent", community=town)
+    await store.write([*ramp(d, now - HOUR, 3), *ramp(silent, now - 40 * DAY, 3)])
+    two.lists_series = False
+    fresh = await influx2.Config(type="influx2", url=two.url, token=Secret(TOKEN), org=ORG).open(SystemClock())
+    assert [row.datastream for row in await fresh.latest(town)] == [d, silent]
+    await fresh.close()
+
+
 async def test_version_and_credentials_are_checked_in_plain_words(two, three):
     good = await influx2.Config(type="influx2", url=two.url, token=Secret(TOKEN), org=ORG).open(SystemClock())
     await good.check()
