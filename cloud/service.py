@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import logging
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 import msgspec
@@ -27,9 +29,11 @@ from cloud.store.writer import Writer
 from hinomi.clock import Clock, SystemClock, measurement_clock
 from hinomi.disk import Disk
 from hinomi.errors import ConfigError, Fault, Transient
-from hinomi.journal.protocol import Journal
+from hinomi.journal.protocol import Journal, Recovery
 from hinomi.journal.sqlite import SqliteJournal
 from sensing.topic import everybody
+
+log = logging.getLogger(__name__)
 
 REFRESH_S = 5.0
 # How long the start waits for the broker before it says that it is ready without it.
@@ -88,13 +92,15 @@ async def _open(config: CloudConfig) -> AsyncIterator[Parts]:
     pace = SystemClock()
     clock = measurement_clock(config.clock, broker_host=config.broker.host)
     async with Disk("database") as database_disk, Disk("journal") as disk:
-        database = await database_disk.run(lambda: Database(config.database.url, database_disk))
+        with _for_a_person("database.url"):
+            database = await database_disk.run(lambda: Database(config.database.url, database_disk))
         try:
             registry = await database_disk.run(lambda: Registry(database))
             store = RoutedStore(await config.store.open(clock), PersonalStore(database))
             try:
                 async with open_journal(config, disk) as journal:
                     parts = await _assemble(config, journal, disk, registry, store, clock, pace)
+                    _tell(parts.health, journal.recovery)
                     async with hatch.serve(parts.ingest.desk, hatch.socket_path(config.journal.path), store):
                         yield parts
             finally:
@@ -103,19 +109,28 @@ async def _open(config: CloudConfig) -> AsyncIterator[Parts]:
             await database_disk.run(database.close)
 
 
+@contextmanager
+def _for_a_person(path: str) -> Iterator[None]:
+    """At the start a full or failing disk is somebody's business; later it is waited for."""
+    try:
+        yield
+    except Transient as error:
+        raise ConfigError.of(path, f"cannot be opened: {error}") from error
+
+
 @asynccontextmanager
-async def open_journal(config: CloudConfig, disk: Disk) -> AsyncIterator[Journal]:
+async def open_journal(config: CloudConfig, disk: Disk) -> AsyncIterator[SqliteJournal]:
     """The arrival journal.
 
     Raises:
         ConfigError: it cannot be opened there, or another process has it open.
     """
     section = config.journal
-    journal = await disk.run(
-        lambda: SqliteJournal.open(
-            section.path, cap_bytes=section.cap_mb << 20, new_stream=lambda: f"{random.getrandbits(64):016x}"
+    cap = section.cap_mb << 20
+    with _for_a_person("journal.path"):
+        journal = await disk.run(
+            lambda: SqliteJournal.open(section.path, cap_bytes=cap, new_stream=lambda: secrets.token_hex(8))
         )
-    )
     try:
         yield journal
     finally:
@@ -163,6 +178,13 @@ async def _assemble(
     gc.collect()
     gc.freeze()
     return Parts(config, clock, pace, registry, store, ingest, writer, link, health)
+
+
+def _tell(health: Health, recovery: Recovery | None) -> None:
+    """What was found when the arrival journal was opened: a person must hear of it, but the service is well."""
+    if recovery is not None:
+        log.error("arrival journal: %s", recovery)
+        health.fact("journal_recovery", lambda: str(recovery))
 
 
 def _facts(health: Health, ingest: Ingest, link: Link) -> None:

@@ -6,8 +6,9 @@ The same ``answer`` serves a command that opens the journal itself because no se
 import asyncio
 import base64
 import contextlib
+import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,22 @@ async def serve(desk: Desk, path: Path, store: Store | None = None) -> AsyncIter
         _removed(path)
 
 
+@contextlib.contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """A name of the socket that fits: the kernel takes 107 bytes, folders can be longer."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
 def _bound(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     try:
         _removed(path)
-        sock.bind(str(path))
+        with _short(path) as name:
+            sock.bind(name)
         path.chmod(0o600)
     except OSError as error:
         sock.close()
@@ -125,7 +137,8 @@ def _removed(path: Path) -> None:
 async def ask(path: Path, request: Request) -> dict[str, Any] | None:
     """The running service's answer; None when no service is there."""
     try:
-        reader, writer = await asyncio.open_unix_connection(path, limit=64 << 20)
+        with _short(path) as name:
+            reader, writer = await asyncio.open_unix_connection(name, limit=64 << 20)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     writer.write(msgspec.json.encode(request) + b"\n")
