@@ -37,7 +37,6 @@ from edge.waiting import wait_for
 from hinomi.clock import Clock, measurement_clock
 from hinomi.disk import Disk
 from hinomi.errors import ConfigError, Transient
-from hinomi.journal.protocol import Recovery
 from hinomi.journal.sqlite import SqliteJournal
 
 # How often (s of the pace) the journal's size and the maintenance mark are looked at.
@@ -96,7 +95,7 @@ async def _journal(
             await around.pace.sleep(FULL_DISK_WAIT_S)
     try:
         if journal.recovery is not None:
-            health.tell(_told(journal.recovery))
+            health.tell(f"journal: {journal.recovery}")
         yield journal
     finally:
         await disk.run(journal.close)
@@ -108,15 +107,6 @@ def _open_journal(config: EdgeConfig, serial: str) -> SqliteJournal:
         cap_bytes=config.journal.cap_bytes,
         new_stream=lambda: secrets.token_hex(8),
         machine=serial,
-    )
-
-
-def _told(recovery: Recovery) -> str:
-    exactly = "" if recovery.exact else "at most "
-    aside = f"; the damaged file is kept as {recovery.set_aside}" if recovery.set_aside else ""
-    return (
-        f"journal: {recovery.reason}; kept {recovery.kept_readings} readings, "
-        f"lost {exactly}{recovery.lost_readings}{aside}"
     )
 
 

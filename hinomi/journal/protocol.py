@@ -123,6 +123,12 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     set_aside: str = ""
     exact: bool = True
 
+    def __str__(self) -> str:
+        """In plain words."""
+        most = "" if self.exact else "at most "
+        aside = f"; the damaged file is kept as {self.set_aside}" if self.set_aside else ""
+        return f"{self.reason}; kept {self.kept_readings} readings, lost {most}{self.lost_readings}{aside}"
+
 
 class Journal(Protocol):
     """The one small protocol; ``hinomi.journal.sqlite.SqliteJournal`` implements it."""

@@ -3,6 +3,9 @@
 Real processes, end to end. Nothing is lost silently, nothing is stored twice, and the operator is told, by count.
 """
 
+import contextlib
+import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,9 +15,11 @@ from pathlib import Path
 import pytest
 from support.campaign import Town
 from support.campaign_load import Key, rows_of
+from support.servers import need
 from support.stations import SocketClient, reading
 
 STATION, AGENT = "town/bridge", "bridge"
+PARTS = ("stored", "on_its_way", "quarantined", "dropped", "written_off", "lost")
 
 
 class Observed:
@@ -48,16 +53,25 @@ class Observed:
     def notices(self) -> str:
         return "\n".join(self.town.status(AGENT)["notices"])
 
-    def meter(self) -> dict[str, int]:
-        meter = self.town.meter("town")
-        keys = ("accepted", "stored", "on_its_way", "quarantined", "dropped", "written_off", "lost")
-        assert meter["accepted"] == sum(meter[key] for key in keys[1:]), "it must always add up"
-        return {key: meter[key] for key in keys}
+    def expect(self, **parts: int) -> None:
+        """Wait until the loss meter says this, and nothing of the rest."""
+        expected = {**dict.fromkeys(PARTS, 0), **parts}
+        found: dict[str, int] = {}
+
+        def shown() -> bool:
+            meter = self.town.meter("town")
+            found.update({key: meter[key] for key in expected} if meter else {})
+            return found == expected
+
+        with contextlib.suppress(AssertionError):
+            self.town.until(shown, 5)
+        assert found == expected
+        assert found["accepted"] == sum(found[key] for key in PARTS), "it must always add up"
 
 
 @pytest.fixture
 def observed(tmp_path: Path) -> Iterator[Observed]:
-    with Town(tmp_path, seed=1, fleet=0) as town:
+    with Town(tmp_path, seed=1, agents=[AGENT], fleet=0) as town:
         town.wait_until_up()
         yield Observed(town)
 
@@ -68,8 +82,8 @@ def copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target, ignore=lambda _, names: [name for name in names if name.endswith(".sock")])
 
 
-def roll_back_the_card(observed: Observed, *, before: int, between: int) -> None:
-    """The agent is down; its folder is as it was ``between`` packs ago."""
+def roll_back_the_card(observed: Observed, *, before: int, between: int, keep_mark: bool = False) -> None:
+    """The agent is down; its folder is as it was ``between`` packs ago, but perhaps for the mark."""
     card, backup = observed.town.folder / AGENT, observed.town.folder / "backup"
     observed.push(before)
     observed.acknowledged()
@@ -79,11 +93,15 @@ def roll_back_the_card(observed: Observed, *, before: int, between: int) -> None
     observed.push(between)
     observed.acknowledged()
     observed.agent.kill()
-    copy(backup, card)
+    put_back(backup, card, "edge.db.lock" if keep_mark else "")
 
 
-def nothing(but: dict[str, int]) -> dict[str, int]:
-    return {"on_its_way": 0, "quarantined": 0, "dropped": 0, "written_off": 0, "lost": 0, **but}
+def put_back(backup: Path, folder: Path, mark: str) -> None:
+    """Restore all of a folder, or all but the mark of how far its journal had come."""
+    kept = (folder / mark).read_bytes() if mark else b""
+    copy(backup, folder)
+    if mark:
+        (folder / mark).write_bytes(kept)
 
 
 def test_a_rolled_back_card_begins_a_new_stream(observed: Observed) -> None:
@@ -95,7 +113,7 @@ def test_a_rolled_back_card_begins_a_new_stream(observed: Observed) -> None:
     observed.acknowledged()
     assert observed.stored() == observed.accepted
     assert "older copy" in observed.notices()
-    assert observed.meter() == nothing({"accepted": 40, "stored": 40})
+    observed.expect(accepted=40, stored=40)
 
 
 def test_a_rolled_back_card_that_was_out_of_reach_for_long_loses_nothing(observed: Observed) -> None:
@@ -108,4 +126,137 @@ def test_a_rolled_back_card_that_was_out_of_reach_for_long_loses_nothing(observe
     observed.acknowledged()
     assert observed.stored() == observed.accepted
     assert "older copy" in observed.notices()
-    assert observed.meter() == nothing({"accepted": 80, "stored": 80})
+    observed.expect(accepted=80, stored=80)
+
+
+def test_an_older_file_beside_the_newer_mark_is_told_at_once(observed: Observed) -> None:
+    """Only the journal's own file was put back: the mark beside it knows how far it had come."""
+    roll_back_the_card(observed, before=10, between=20, keep_mark=True)
+    observed.town.proxies["bridge-broker"].refuse = True
+    observed.agent.start()
+    observed.push(5)
+    assert "older copy" in observed.notices()
+    assert "lost at most 20" in observed.notices()
+    observed.town.proxies["bridge-broker"].refuse = False
+    observed.acknowledged()
+    assert observed.stored() == observed.accepted
+    observed.expect(accepted=35, stored=35)
+
+
+def on_another_machine(town: Town, folder: Path, number: str) -> list[str]:
+    """The agent's command in a machine that has another serial number."""
+    (folder / "serial").write_text(number)
+    places = ("/sys/firmware/devicetree/base/serial-number", "/etc/machine-id")
+    place = next(place for place in places if Path(place).exists())
+    command = shlex.join(town.agent_command(folder))
+    script = f"mount --bind {shlex.quote(str(folder / 'serial'))} {place} && exec {command}"
+    return [
+        need("unshare"),
+        *(["--mount"] if os.geteuid() == 0 else ["--map-root-user", "--mount"]),
+        "sh",
+        "-c",
+        script,
+    ]
+
+
+def test_a_cloned_card_in_another_machine_begins_a_new_stream(observed: Observed) -> None:
+    """The board was exchanged: readings wait on the card, some of them were sent already."""
+    town = observed.town
+    observed.push(10)
+    observed.acknowledged()
+    observed.cloud.stop()
+    observed.push(5)
+    time.sleep(1.0)
+    observed.agent.kill()
+    copy(town.folder / AGENT, town.folder / "clone")
+    town.add("clone", lambda: on_another_machine(town, town.folder / "clone", "f00d"))
+    observed.cloud.start()
+    observed.push(10, "clone")
+    town.until(lambda: town.totals("clone")["pending"] == 0, 30)
+    town.until(lambda: town.meter("town").get("on_its_way") == 0, 30)
+    assert observed.stored() == observed.accepted
+    assert "another machine" in "\n".join(town.status("clone")["notices"])
+    # The five that both journals held are counted in both.
+    observed.expect(accepted=30, stored=30)
+
+
+def test_a_card_and_its_clone_at_once_lose_nothing(observed: Observed) -> None:
+    """Two machines under one name push each other off the broker; each keeps what is not acknowledged."""
+    town = observed.town
+    observed.push(10)
+    observed.acknowledged()
+    observed.agent.stop()
+    copy(town.folder / AGENT, town.folder / "clone")
+    observed.agent.start()
+    clone = town.add("clone", lambda: on_another_machine(town, town.folder / "clone", "f00d"))
+    for _ in range(6):
+        observed.push(3)
+        observed.push(3, "clone")
+        time.sleep(0.3)
+    town.until(lambda: town.totals("clone")["pending"] == 0, 60)
+    clone.stop()
+    observed.acknowledged(60)
+    assert observed.stored() == observed.accepted
+    observed.expect(accepted=46, stored=46)
+
+
+def restore_the_cloud(observed: Observed, *, before: int, between: int, keep_mark: bool = False) -> None:
+    """The cloud is down; its arrival journal is as it was ``between`` packs ago."""
+    journal, backup = observed.town.folder / "arrival", observed.town.folder / "backup"
+    observed.push(before)
+    observed.acknowledged()
+    observed.cloud.stop()
+    copy(journal, backup)
+    observed.cloud.start()
+    observed.push(between)
+    observed.acknowledged()
+    observed.cloud.kill()
+    put_back(backup, journal, "arrival.db.lock" if keep_mark else "")
+
+
+def test_a_restored_cloud_reports_what_it_no_longer_knows_by_count(observed: Observed) -> None:
+    restore_the_cloud(observed, before=10, between=20)
+    observed.cloud.start()
+    observed.push(5)
+    observed.acknowledged()
+    assert observed.stored() == observed.accepted
+    observed.expect(accepted=35, stored=15, lost=20)
+    assert observed.notices() == ""
+    observed.push(5)
+    observed.acknowledged()
+    observed.expect(accepted=40, stored=20, lost=20)
+
+
+def test_a_restored_cloud_takes_what_waited_at_the_station(observed: Observed) -> None:
+    """What was not acknowledged before the restore is no part of the loss."""
+    restore_the_cloud(observed, before=10, between=20)
+    observed.push(7)
+    observed.cloud.start()
+    observed.acknowledged()
+    assert observed.stored() == observed.accepted
+    observed.expect(accepted=37, stored=17, lost=20)
+
+
+def test_an_older_arrival_journal_is_told_to_the_operator(observed: Observed) -> None:
+    """Only its file was put back; the mark beside it knows how far it had come."""
+    restore_the_cloud(observed, before=10, between=20, keep_mark=True)
+    observed.cloud.start()
+    observed.push(5)
+    observed.acknowledged()
+    assert observed.stored() == observed.accepted
+    observed.expect(accepted=35, stored=15, lost=20)
+    assert "older copy" in observed.cloud.text
+    assert "older copy" in str(observed.town.health()["facts"])
+
+
+def test_an_arrival_journal_that_is_gone_is_reported_by_count(observed: Observed) -> None:
+    observed.push(10)
+    observed.acknowledged()
+    observed.cloud.kill()
+    shutil.rmtree(observed.town.folder / "arrival")
+    (observed.town.folder / "arrival").mkdir()
+    observed.cloud.start()
+    observed.push(5)
+    observed.acknowledged()
+    assert observed.stored() == observed.accepted
+    observed.expect(accepted=15, stored=5, lost=10)

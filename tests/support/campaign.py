@@ -8,8 +8,6 @@ add``. Processes die with the thread that started them, so all is started from t
 import contextlib
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 import urllib.error
@@ -19,13 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from support.campaign_parts import Broker, Part
 from support.proxy import FaultProxy
-from support.servers import Influx, Mosquitto, die_with_parent, free_port, http_get
+from support.servers import Influx, free_port, http_get
 from support.stations import SocketClient
 
 from hinomi.cli import main
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 AGENTS = ("bridge", "school")
 FLEET = 3
 PROGRAM = [sys.executable, "-m", "hinomi"]
@@ -78,102 +76,6 @@ wait_s = 0.0
 """
 
 
-class Part:
-    """One process that can be killed, stopped, frozen, and started again.
-
-    Attributes:
-        down: not running because somebody wanted it.
-    """
-
-    def __init__(self, name: str, command: Callable[[], Sequence[str]], folder: Path) -> None:
-        self.name = name
-        self.log = folder / f"{name}.log"
-        self.down = True
-        self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def text(self) -> str:
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
-
-    def start(self) -> None:
-        self.start_with(self._command())
-
-    def start_with(self, command: Sequence[str]) -> None:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - only a system call, no lock can be held
-            )
-        self.down = False
-
-    def kill(self) -> None:
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        self._end(signal.SIGTERM)
-
-    def freeze(self) -> None:
-        self.check()
-        self._living().send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        if not self.down:
-            self._living().send_signal(signal.SIGCONT)
-
-    def check(self) -> None:
-        """It may be down because we wanted it, and for no other reason."""
-        if not self.down and self._living().poll() is not None:
-            raise AssertionError(f"{self.name} ended by itself ({self._living().returncode}):\n{self.text[-3000:]}")
-
-    def wait(self, seconds: float) -> int:
-        """Its exit status, once it has ended by itself."""
-        code = self._living().wait(seconds)
-        self.down = True
-        return code
-
-    def _end(self, number: signal.Signals) -> None:
-        if self.down:
-            return
-        self.check()
-        self.down = True
-        process = self._living()
-        process.send_signal(number)
-        process.send_signal(signal.SIGCONT)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(20)
-            raise AssertionError(
-                f"{self.name} did not end within 20 s of {number.name}:\n{self.text[-3000:]}"
-            ) from None
-
-    def _living(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None
-        return self._process
-
-
-class Broker(Mosquitto):
-    """Mosquitto with the shipped file; only its paths and its port are others."""
-
-    def command(self) -> list[str]:
-        text = "user root\n" + (DEPLOY / "mosquitto.conf").read_text("utf-8")
-        for old, new in {
-            "/etc/mosquitto/hinomi": str(self.folder),
-            "/var/lib/mosquitto": str(self.folder),
-            "listener 1883": f"listener {self.port} 127.0.0.1",
-        }.items():
-            assert old in text
-            text = text.replace(old, new)
-        path = self.folder / "mosquitto.conf"
-        path.write_text(text)
-        return [self.program, "-c", str(path)]
-
-
 class Town:
     """Enter it: all is up. ``parts`` and ``proxies`` are there to be broken.
 
@@ -182,8 +84,9 @@ class Town:
         proxies: the network: ``cloud-store``, ``cloud-broker``, and ``NAME-broker`` of each agent and the fleet.
     """
 
-    def __init__(self, folder: Path, *, seed: int, fleet: int = FLEET) -> None:
+    def __init__(self, folder: Path, *, seed: int, agents: Sequence[str] = AGENTS, fleet: int = FLEET) -> None:
         self.folder = folder
+        self.agents = agents
         self.influx = Influx(folder / "influx")
         self.broker = Broker(folder / "broker")
         self.http = free_port()
@@ -194,29 +97,37 @@ class Town:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            for name in ("cloud-broker", *(f"{agent}-broker" for agent in AGENTS), "fleet-broker"):
-                self.proxies[name] = stack.enter_context(FaultProxy(self.broker.port))
-            self.proxies["cloud-store"] = stack.enter_context(FaultProxy(self.influx.port))
+        try:
+            for name in ("cloud-broker", *(f"{agent}-broker" for agent in self.agents), "fleet-broker"):
+                self.proxies[name] = self._stack.enter_context(FaultProxy(self.broker.port))
+            self.proxies["cloud-store"] = self._stack.enter_context(FaultProxy(self.influx.port))
             self._write()
-            self._add("broker", self.broker.command)
-            self._add("store", self.influx.command)
-            self._add("cloud", lambda: [*PROGRAM, "cloud", "run", "--config", str(self.folder / "cloud.toml")])
-            for name in AGENTS:
-                config = str(self.folder / name / "edge.toml")
-                self._add(name, lambda config=config: [*PROGRAM, "edge", "run", "--config", config])
+            self.add("broker", self.broker.command)
+            self.add("store", self.influx.command)
+            self.add("cloud", lambda: [*PROGRAM, "cloud", "run", "--config", str(self.folder / "cloud.toml")])
+            for name in self.agents:
+                self.add(name, lambda name=name: self.agent_command(self.folder / name))
             if self._fleet:
-                self._add("fleet", self.fleet_command)
-            for part in self.parts.values():
-                stack.callback(self._bury, part)
-                part.start()
-            self._stack = stack.pop_all()
+                self.add("fleet", self.fleet_command)
+        except BaseException:
+            self._stack.close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def add(self, name: str, command: Callable[[], Sequence[str]]) -> Part:
+        """Start one more process; it is gone when the town is."""
+        part = self.parts[name] = Part(name, command, self.folder)
+        self._stack.callback(_bury, part)
+        part.start()
+        return part
+
+    def agent_command(self, folder: Path) -> list[str]:
+        return [*PROGRAM, "edge", "run", "--config", str(folder / "edge.toml")]
 
     def fleet_command(self, *more: str) -> list[str]:
         arguments = {
@@ -235,7 +146,7 @@ class Town:
         return self.folder / "fleet.jsonl"
 
     def wait_until_up(self, seconds: float = 40.0) -> None:
-        for name in AGENTS:
+        for name in self.agents:
             with closing(SocketClient(self.folder / name / "in.sock")) as client:
                 client.wait_until_there(seconds)
         self.until(lambda: self.live() is not None, seconds)
@@ -282,13 +193,6 @@ class Town:
                 part.check()
             time.sleep(0.1)
 
-    def _add(self, name: str, command: Callable[[], Sequence[str]]) -> None:
-        self.parts[name] = Part(name, command, self.folder)
-
-    def _bury(self, part: Part) -> None:
-        with contextlib.suppress(AssertionError):
-            part.kill()
-
     def _write(self) -> None:
         """Every file that a person or ``hinomi station add`` writes."""
         folder, config = self.folder, self.folder / "cloud.toml"
@@ -297,9 +201,9 @@ class Town:
         broker, store = ports["cloud-broker"], ports["cloud-store"]
         config.write_text(_CLOUD.format(broker=broker, store=store, http=self.http, folder=folder))
         stations = [f"village/fleet-{number:04d}" for number in range(1, self._fleet + 1)]
-        for name in AGENTS:
+        for name in self.agents:
             (folder / name).mkdir(exist_ok=True)
-            trusted = "true" if name == AGENTS[0] else "false"
+            trusted = "true" if name == self.agents[0] else "false"
             agent = _AGENT.format(name=name, trusted=trusted, broker=ports[f"{name}-broker"])
             (folder / name / "edge.toml").write_text(agent)
             self._register(config, f"town/{name}", folder / f"{name}.password")
@@ -315,3 +219,8 @@ class Town:
     def _register(self, config: Path, station: str, secret: Path) -> None:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123 - no path
             assert main(["station", "add", station, "--password-to", str(secret), "--config", str(config)]) == 0
+
+
+def _bury(part: Part) -> None:
+    with contextlib.suppress(AssertionError):
+        part.kill()
