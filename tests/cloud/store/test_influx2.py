@@ -1,6 +1,7 @@
 """InfluxDB 2.x and 3.x: what is sent, and what each answer is taken for. The server is a stand-in on loopback."""
 
 import json
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -240,3 +241,23 @@ async def test_good_writes_of_influxdb_client_arrive_at_a_server_that_is_not_our
         assert row["metric"]["sensor"] == "gauge"
         found += zip(row["timestamps"], row["values"], strict=True)
     assert sorted(found) == [(o.measured_at, o.value) for o in batch]
+
+
+if "HINOMI_INFLUX3_URL" in os.environ:  # see docs/unverified.md
+
+    async def test_a_real_three_takes_writes_and_answers_for_what_is_recent(town):
+        token = Secret(os.environ.get("HINOMI_INFLUX3_TOKEN", ""))
+        config = influx2.Config3(type="influx3", url=os.environ["HINOMI_INFLUX3_URL"], token=token)
+        store = await config.open(SystemClock())
+        await store.check()
+        now, d = SystemClock().now(), stream(community=town)
+        batch = ramp(d, now - HOUR, 30)
+        assert await store.write(batch) == []
+        await store.close()
+        store = await config.open(SystemClock())
+        assert [(row.datastream, row.measured_at) for row in await store.latest(town)] == [
+            (d, batch[-1].measured_at)
+        ]
+        found = await store.series(d, now - 2 * HOUR, now, HOUR)
+        assert sum(bucket.count for bucket in found) == 30
+        await store.close()
