@@ -39,9 +39,10 @@ from hinomi.journal.sqlite import SqliteJournal  # noqa: E402 - the same
 LIMITS = {"rss_mib": 36.0, "cpu_percent": 1.0, "journal_bytes_a_reading": 10.0}
 EXTRAS = {
     "socket intake": '[[intake]]\ntype = "socket"\npath = "in.sock"\n',
-    "HTTP intake": '[[intake]]\ntype = "sensor_community"\nport = 0\n',
+    "HTTP intake": '[[intake]]\ntype = "sensor_community"\nport = 0\n'
+    '[[intake.device]]\nid = "1"\nname = "balcony"\n',
     "Modbus": '[[sensor]]\ntype = "modbus_level"\nname = "weir"\ninterval_s = 1\nport = "{root}/ttySIM1"\n'
-    'register = [{{ quantity = "water_level", address = 0, format = "float32" }}]\n',
+    'register = [{ quantity = "water_level", address = 0, format = "float32" }]\n',
 }
 SCENARIO = Path(__file__).with_name("edge-scenario.toml")
 
@@ -126,6 +127,7 @@ def run_agent(folder: Path, root: Path, extra: str, seconds: float) -> dict[str,
     """One agent for ``seconds``, after ten of warming up."""
     for old in folder.glob("edge.db*"):
         old.unlink()
+    (folder / "agent.log").write_text("")
     with (
         broker(folder, tls=True) as server,
         FaultProxy(server.port) as wire,
@@ -139,6 +141,9 @@ def run_agent(folder: Path, root: Path, extra: str, seconds: float) -> dict[str,
             time.sleep(seconds)
             after = (cpu_s(agent.pid), cloud.readings, cloud.bytes, wire.passed["up"], time.monotonic())
             result: dict[str, Any] = memory(agent.pid)
+    lines = (folder / "agent.log").read_text().splitlines()
+    if troubles := [line for line in lines if not line.startswith("ready ")]:
+        raise RuntimeError("\n".join(troubles))
     spent, readings, payload, up, passed = (late - early for late, early in zip(after, before, strict=True))
     return result | {
         "cpu_percent": 100 * spent / passed,
@@ -180,9 +185,9 @@ def month(folder: Path, seconds: float) -> dict[str, Any]:
             cloud.wait(lambda acker: len(acker.packs) > 100, 60)
             started, first, spent = time.monotonic(), len(cloud.packs), cpu_s(agent.pid)
             for number in itertools.count():
-                sent = time.monotonic()
-                client.push(reading(f"live{number % 50}", value=float(number)))
-                cloud.wait(lambda acker, number=number: _came(acker, number))
+                sent, at = time.monotonic(), time.time_ns() // 1_000_000
+                client.push(reading("live", value=float(number), measured_at=at))
+                cloud.wait(lambda acker, at=at: ("town/bench/live/pm2_5", at) in acker.values)
                 waits.append(time.monotonic() - sent)
                 time.sleep(0.2)
                 if time.monotonic() > started + seconds or client.totals()["pending"] == 0:
@@ -203,12 +208,6 @@ def month(folder: Path, seconds: float) -> dict[str, Any]:
         "draining_cpu_percent": 100 * spent / passed,
         "draining_peak_mib": peak,
     }
-
-
-def _came(cloud: Acker, number: int) -> bool:
-    name = f"town/bench/live{number % 50}/pm2_5"
-    newest = list(cloud.packs.values())[-50:]
-    return any(item.name == name and item.value == number for pack in newest for item in pack.records)
 
 
 def machine() -> str:

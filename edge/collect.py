@@ -194,11 +194,10 @@ class Collector:
 
     def _schedule(self, seconds: float) -> None:
         due = self._pace.monotonic() + seconds
-        if not self._filled.is_set():
+        if not self._filled.is_set() or due < self._due:
             self._due = due
             self._filled.set()
-        elif due < self._due:
-            self._due = due
+            # Whoever waits for a later moment, also of a group that was committed meanwhile, looks again.
             self._hurry.set()
 
     def _look_at_clock(self) -> None:

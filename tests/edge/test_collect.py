@@ -99,6 +99,18 @@ async def test_an_urgent_reading_takes_the_group_with_it_at_once(bench: Bench) -
     assert [reading.value for reading in bench.committed()] == [1.0, 2.0]
 
 
+async def test_a_commit_out_of_turn_does_not_make_the_next_group_wait(bench: Bench) -> None:
+    bench.add(1.0)
+    await bench.pass_time(1)
+    await bench.collector.commit()
+    accepting = asyncio.create_task(
+        bench.collector.accept([Pushed("gauge", "water_level", 1.0)], wait_s=0.2, interval_s=0)
+    )
+    await settle()
+    await bench.pass_time(0.2)
+    assert accepting.done()
+
+
 async def test_what_a_sensor_pushes_is_committed_when_it_returns(bench: Bench) -> None:
     await bench.collector.push("door", [Measured("door_open", 1.0)], age_s=0.5)
     (one,) = bench.committed()
