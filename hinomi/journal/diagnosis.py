@@ -46,6 +46,8 @@ def diagnose(path: Path, mark: Mark | None) -> str:
         return str(damage)
     if mark is not None and mark.ahead_of(memory) and log is not None and (log.unused or not log.readable):
         return "the write-ahead log is broken, and commits are missing"
+    if mark is not None and mark.contradicts(memory):
+        return "a part of the file is older than the rest"
     return ""
 
 

@@ -1,5 +1,7 @@
 """What a journal keeps in memory: its counters and small tables, always the same as on the disk."""
 
+import functools
+import operator
 import sqlite3
 from typing import Any
 
@@ -106,10 +108,11 @@ class Memory:
         state: the counters.
         sent: rows that went out at least once.
         cursors: name to (id, row passed).
-        notes: key to id.
+        notes: key to (id, seal).
+        notes_sum: the notes' seals in one number.
     """
 
-    __slots__ = ("cursors", "notes", "sent", "state")
+    __slots__ = ("cursors", "notes", "notes_sum", "sent", "state")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Read everything.
@@ -118,17 +121,17 @@ class Memory:
             Damaged: a row does not fit its seal, or the state is missing.
         """
         self.state = load_state(connection)
-        self.sent = Ranges(_sound(connection, "sent", "low, high"))
+        self.sent = Ranges((low, high) for low, high, _ in _sound(connection, "sent", "low, high"))
         self.cursors: dict[str, tuple[int, int]] = {
-            name: (row, at) for row, name, at in _sound(connection, "cursor", "id, name, position")
+            name: (row, at) for row, name, at, _ in _sound(connection, "cursor", "id, name, position")
         }
-        self.notes: dict[str, int] = {key: row for row, key, _ in _sound(connection, "note", "id, key, value")}
-        for table, numbers in (
-            ("cursor", {row for row, _ in self.cursors.values()}),
-            ("note", {*self.notes.values()}),
-        ):
+        self.notes: dict[str, tuple[int, int]] = {
+            key: (row, total) for row, key, _, total in _sound(connection, "note", "id, key, value")
+        }
+        self.notes_sum = functools.reduce(operator.xor, (total for _, total in self.notes.values()), 0)
+        for table, rows in (("cursor", self.cursors), ("note", self.notes)):
             # Rows of these are never deleted.
-            if len(numbers) != max(numbers, default=0):
+            if len(rows) != max((row for row, _ in rows.values()), default=0):
                 raise Damaged(f"rows of {table} are missing")
 
 
@@ -159,11 +162,11 @@ def save_state(connection: sqlite3.Connection, state: State) -> None:
 
 
 def _sound(connection: sqlite3.Connection, table: str, columns: str) -> list[tuple[Any, ...]]:
-    """The rows of a small table but its first, which says nothing."""
+    """The rows of a small table with their seals, but its first, which says nothing."""
     rows = connection.execute(f"SELECT {columns}, sum FROM {table} ORDER BY 1").fetchall()  # noqa: S608 - ours
     for *values, total in rows:
         if total != seal(table, *values):
             raise Damaged(f"a row of {table} does not fit its checksum")
     if not rows or rows[0][:-1] != FIRST_ROWS[table]:
         raise Damaged(f"rows of {table} are missing")
-    return [row[:-1] for row in rows[1:]]
+    return rows[1:]

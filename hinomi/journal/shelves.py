@@ -26,8 +26,11 @@ def write_notes(connection: sqlite3.Connection, memory: Memory, notes: Mapping[s
     """Set notes, new or known."""
     rows = []
     for key, value in notes.items():
-        number = memory.notes.setdefault(key, len(memory.notes) + 1)
-        rows.append((number, key, value, seal("note", number, key, value)))
+        number, before = memory.notes.get(key, (len(memory.notes) + 1, 0))
+        total = seal("note", number, key, value)
+        memory.notes[key] = (number, total)
+        memory.notes_sum ^= before ^ total
+        rows.append((number, key, value, total))
     connection.executemany("INSERT OR REPLACE INTO note VALUES(?, ?, ?, ?)", rows)
 
 
@@ -42,9 +45,9 @@ def read_note(connection: sqlite3.Connection, memory: Memory, key: str) -> bytes
     Raises:
         Damaged: it does not fit its seal.
     """
-    number = memory.notes.get(key)
-    if number is None:
+    if key not in memory.notes:
         return None
+    number, _ = memory.notes[key]
     row = connection.execute("SELECT key, value, sum FROM note WHERE id = ?", (number,)).fetchone()
     if row is None or row[0] != key or row[2] != seal("note", number, key, row[1]):
         raise Damaged(f"the note {key!r} does not fit its checksum")

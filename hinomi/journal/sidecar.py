@@ -40,6 +40,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
         noted: see ``memory.State``.
         passed: sum of the cursors' places, and how many there are.
         sent: the highest row that went out.
+        notes: see ``memory.Memory.notes_sum``.
         suspect: why the file must be salvaged when it is opened next; empty when it need not.
         pid: the process that has it open.
     """
@@ -57,6 +58,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     noted: int = 0
     passed: int = 0
     sent: int = 0
+    notes: int = 0
     suspect: str = ""
     pid: int = 0
 
@@ -64,7 +66,9 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     def of(cls, memory: Memory) -> Self:
         """The mark of a journal that stands there."""
         passed = len(memory.cursors) + sum(position for _, position in memory.cursors.values())
-        return replace(cls.of_state(memory.state), passed=passed, sent=memory.sent.top, pid=os.getpid())
+        return replace(
+            cls.of_state(memory.state), passed=passed, sent=memory.sent.top, notes=memory.notes_sum, pid=os.getpid()
+        )
 
     @classmethod
     def of_state(cls, state: State) -> Self:
@@ -86,17 +90,19 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     def ahead_of(self, memory: Memory) -> bool:
         """Whether commits are missing from the journal that were made once."""
         there = Mark.of(memory)
-        return self.stream == there.stream and any(
-            (
-                self.next_row > there.next_row,
-                self.gone > there.gone,
-                self.dropped > there.dropped,
-                self.removed > there.removed,
-                self.noted > there.noted,
-                self.passed > there.passed,
-                self.sent > there.sent,
-            )
-        )
+        pairs = zip(self.steps(), there.steps(), strict=True)
+        return self.stream == there.stream and any(mine > theirs for mine, theirs in pairs)
+
+    def contradicts(self, memory: Memory) -> bool:
+        """Whether the journal stands where the mark was made, but differs: a page is older than the others."""
+        there = Mark.of(memory)
+        same = self.stream == there.stream and self.steps() == there.steps()
+        # A kill may have come between forgetting refusals and the mark.
+        return same and replace(self, pid=there.pid, quarantined=there.quarantined) != there
+
+    def steps(self) -> tuple[int, ...]:
+        """What grows with commits within a stream."""
+        return self.next_row, self.gone, self.dropped, self.removed, self.noted, self.passed, self.sent
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -281,4 +281,6 @@ def call_of_story(rng: random.Random, stats: Stats) -> Callable[[Journal], objec
         return lambda journal: journal.advance(name, seq)
     if kind < 19:
         return lambda journal: journal.trim()
+    if rng.random() < 0.5:
+        return lambda journal: journal.forget_refusals([item.id for item in journal.refusals()[:1]])
     return lambda journal: journal.renew("a test")

@@ -267,6 +267,33 @@ def test_renewal_numbers_from_1_unsent_and_counts_anew(fixture):
     assert journal.append([Entry(b"on")]) == range(6, 7)
 
 
+def test_renewal_closes_holes_on_both_sides_of_the_largest_run(fixture):
+    journal = fixture.journal
+    journal.append([Entry(b"body%d" % n, n) for n in range(1, 26)])
+    journal.remove(0, [(3, 3), (6, 6), (21, 21), (24, 24)])
+    journal.renew("a test")
+    kept = [n for n in range(1, 26) if n not in {3, 6, 21, 24}]
+    for _ in range(2):
+        assert [(record.seq, record.body) for record in everything(journal)] == [
+            (seq, b"body%d" % n) for seq, n in enumerate(kept, 1)
+        ]
+        assert counters(journal).pending_readings == sum(kept)
+        journal = fixture.reopen()
+
+
+def test_renewal_without_holes_forgets_what_was_sent_and_what_was_given_up_and_removed(fixture):
+    journal = fixture.journal
+    five(journal)
+    journal.entomb([1, 4])
+    journal.mark_sent([2, 3])
+    journal.remove(1)
+    journal.renew("a test")
+    journal = fixture.reopen()
+    stats = counters(journal)
+    assert (stats.accepted_readings, stats.dropped_readings, stats.pending_readings) == (14, 4, 10)
+    assert seqs(journal.newest_unsent(9)) == [4, 3, 2, 1]
+
+
 def test_renewal_of_an_empty_journal(fixture):
     five(fixture.journal)
     fixture.journal.advance("store", 5)

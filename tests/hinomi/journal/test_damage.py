@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +22,14 @@ MOST_ROWS_A_PAGE = 110
 
 
 class Sample(NamedTuple):
-    """A journal's files, as they were left, what it held, and all it ever held in order."""
+    """A journal's files, as they were left, what it held, and all it ever held in order.
+
+    ``older`` is the file as it was some commits before; ``base`` counts what was removed in order.
+    """
 
     files: dict[str, bytes]
+    older: bytes
+    base: int
     ever: list[Entry]
     records: list[Record]
     told: tuple
@@ -57,6 +63,11 @@ def made(folder: Path, *, crashed: bool) -> Sample:
             journal.append(ever[-1:], refusals=[refusal(rng)])
         if number % 10 == 0:
             journal.remove(number * 2, [(number * 4, number * 4 + 3)])
+        if number == 100:
+            journal.close()
+            older = (folder / NAME).read_bytes()
+            journal = open_sqlite(folder / NAME, cap_bytes=1 << 24, machine="here")
+    journal.remove(0, [(500, 580)])
     stats = journal.stats()
     journal.mark_sent(range(stats.base, stats.base + 200))
     journal.entomb(range(stats.base + 200, stats.base + 220))
@@ -71,7 +82,7 @@ def made(folder: Path, *, crashed: bool) -> Sample:
     }
     if not crashed:
         journal = open_sqlite(folder / NAME, cap_bytes=1 << 24, machine="here")
-    sample = Sample(files, ever, everything(journal), tell(journal))
+    sample = Sample(files, older, stats.base, ever, everything(journal), tell(journal))
     journal.close()
     return sample
 
@@ -112,7 +123,21 @@ FILE_FAULTS = {
     "a text file": lambda rng, data: b"hello\n" * rng.randrange(1, 2000),
     "gone": lambda rng, data: None,
 }  # fmt: skip
+STALE = "a page as it was before (a write that never came)"
 WAL_FAULTS = {name: FILE_FAULTS[name] for name in ("flipped bits", "truncated", "all noise", "zero-length", "gone")}
+
+
+def damaged_file(rng: random.Random, fault: str, sample: Sample) -> bytes | None:
+    data = sample.files[NAME]
+    if fault != STALE:
+        return FILE_FAULTS[fault](rng, data)
+    changed = [
+        at for at in range(0, len(sample.older), PAGE) if sample.older[at : at + PAGE] != data[at : at + PAGE]
+    ]
+    if not changed:
+        return data
+    at = rng.choice(changed)
+    return data[:at] + sample.older[at : at + PAGE] + data[at + PAGE :]
 
 
 def put(folder: Path, files: dict[str, bytes | None]) -> Path:
@@ -169,14 +194,14 @@ def still_works(journal, path: Path) -> None:
     journal.close()
 
 
-@pytest.mark.parametrize("fault", FILE_FAULTS)
+@pytest.mark.parametrize("fault", [*FILE_FAULTS, STALE])
 @pytest.mark.parametrize("how", ["closed", "crashed"])
 def test_a_damaged_file(fault, how, request, tmp_path):
     sample = request.getfixturevalue(how)
     rng = random.Random(seed_of_run(1))
     for number in range(12):
-        content = FILE_FAULTS[fault](rng, sample.files[NAME])
-        sound_again(put(tmp_path / str(number), {**sample.files, NAME: content}), sample)
+        files = {**sample.files, NAME: damaged_file(rng, fault, sample)}
+        sound_again(put(tmp_path / str(number), files), sample)
 
 
 @pytest.mark.parametrize("fault", WAL_FAULTS)
@@ -191,8 +216,8 @@ def test_a_damaged_write_ahead_log(fault, crashed, tmp_path):
 def test_damage_without_the_mark_of_how_far_it_had_come(how, request, tmp_path):
     sample = request.getfixturevalue(how)
     rng = random.Random(seed_of_run(3))
-    for number, fault in enumerate([*FILE_FAULTS.values()] * 2):
-        files = {**sample.files, NAME: fault(rng, sample.files[NAME]), f"{NAME}.lock": None}
+    for number, fault in enumerate([*FILE_FAULTS, STALE] * 2):
+        files = {**sample.files, NAME: damaged_file(rng, fault, sample), f"{NAME}.lock": None}
         sound_again(put(tmp_path / str(number), files), sample, marked=False)
 
 
@@ -203,7 +228,7 @@ def test_much_damage(how, request, tmp_path):
     rng = random.Random(seed_of_run(4))
     for number in range(3000):
         folder = tmp_path / str(number)
-        files = {**sample.files, NAME: rng.choice([*FILE_FAULTS.values()])(rng, sample.files[NAME])}
+        files = {**sample.files, NAME: damaged_file(rng, rng.choice([*FILE_FAULTS, STALE]), sample)}
         if f"{NAME}-wal" in files and rng.random() < 0.5:
             files[f"{NAME}-wal"] = rng.choice([*WAL_FAULTS.values()])(rng, files[f"{NAME}-wal"])
         sound_again(put(folder, files), sample)
@@ -230,10 +255,86 @@ def test_one_broken_page_costs_its_own_records_only(closed, tmp_path):
         assert 0 < lost < MOST_ROWS_A_PAGE, "its own records, and no others"
 
 
-def test_without_its_header_nothing_is_lost(closed, tmp_path):
-    files = {**closed.files, NAME: bytes(PAGE) + closed.files[NAME][PAGE:]}
-    path = put(tmp_path / "it", files)
+@pytest.mark.parametrize("how", ["closed", "crashed"])
+def test_without_its_header_nothing_is_lost_and_nothing_comes_back_that_was_removed(how, request, tmp_path):
+    """Nothing from below the base; single pages of free room cannot be told from others then."""
+    sample = request.getfixturevalue(how)
+    path = put(tmp_path / "it", {**sample.files, NAME: bytes(PAGE) + sample.files[NAME][PAGE:]})
+    journal = open_sqlite(path, cap_bytes=1 << 24, machine="here")
+    bodies = [record.body for record in everything(journal)]
+    assert [record.body for record in sample.records if record.body not in bodies] == []
+    assert not {entry.body for entry in sample.ever[: sample.base - 1] if len(entry.body) > 4} & set(bodies)
+    journal.close()
+
+
+def test_what_was_removed_out_of_order_does_not_come_back(closed, tmp_path):
+    """Its pages are free but for their content; the list of free pages says so."""
+    data = closed.files[NAME]
+    at = leaves_of(closed)[-1]
+    path = put(tmp_path / "it", {**closed.files, NAME: data[:at] + bytes(PAGE) + data[at + PAGE :]})
+    journal = open_sqlite(path, cap_bytes=1 << 24, machine="here")
+    removed = {entry.body for entry in closed.ever[499:580] if len(entry.body) > 4}
+    assert not removed & {record.body for record in everything(journal)}
+    assert journal.recovery.exact
+    journal.close()
+
+
+@pytest.mark.parametrize("table", ["sent", "cursor", "note"])
+def test_an_empty_page_in_the_place_of_a_small_table_is_damage(table, closed, tmp_path):
+    path = put(tmp_path / "it", closed.files)
+    connection = sqlite3.connect(path)
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    connection.close()
+    at = (page - 1) * PAGE
+    data = closed.files[NAME]
+    empty = b"\x0d\0\0\0\0\x10\0\0".ljust(PAGE, b"\0")
+    path.write_bytes(data[:at] + empty + data[at + PAGE :])
+    journal = open_sqlite(path, cap_bytes=1 << 24, machine="here")
+    assert "missing" in journal.recovery.reason
+    assert journal.recovery.lost_records == 0
+    journal.close()
+
+
+def test_a_broken_list_of_free_pages_is_damage(closed, tmp_path):
+    """Else the first append that takes a page from it would fail, and the one after."""
+    data = closed.files[NAME]
+    trunk = int.from_bytes(data[32:36], "big")
+    assert trunk, "the sample has free pages"
+    at = (trunk - 1) * PAGE + 8
+    path = put(tmp_path / "it", {**closed.files, NAME: data[:at] + b"\0\xff\xff\xff" + data[at + 4 :]})
     assert sound_again(path, closed) == 0
+    assert path.with_name(f"{NAME}.damaged-1").exists()
+
+
+def test_a_log_broken_in_the_middle_is_damage_even_if_nothing_else_says_so(crashed, tmp_path):
+    """SQLite would take what stands before the break and forget the rest in silence."""
+    log = bytearray(crashed.files[f"{NAME}-wal"])
+    log[32 + 24 + 4120 * 20 + 99] ^= 8
+    path = put(tmp_path / "it", {**crashed.files, f"{NAME}-wal": bytes(log), f"{NAME}.lock": None})
+    journal = open_sqlite(path, cap_bytes=1 << 24, machine="here")
+    assert "middle" in journal.recovery.reason
+    journal.close()
+
+
+def test_of_a_last_commit_that_is_broken_the_sound_pages_are_kept(tmp_path):
+    """By the log alone it could be a torn write that never was committed; the mark knows better."""
+    rng = random.Random(7)
+    live = tmp_path / "live"
+    live.mkdir()
+    journal = open_sqlite(live / NAME, machine="here")
+    journal.append([entry(rng)])
+    journal.append([Entry(rng.randbytes(300), 1) for _ in range(100)])
+    names = (NAME, f"{NAME}-wal", f"{NAME}.lock")
+    files = {name: (live / name).read_bytes() for name in names}
+    journal.close()
+    log = bytearray(files[f"{NAME}-wal"])
+    log[-4120 * 3 - 500] ^= 1
+    path = put(tmp_path / "it", {**files, f"{NAME}-wal": bytes(log)})
+    journal = open_sqlite(path, machine="here")
+    assert journal.recovery.kind == "damaged"
+    assert 0 < journal.recovery.lost_records < 20
+    assert journal.recovery.kept_records == 101 - journal.recovery.lost_records
+    journal.close()
 
 
 def test_the_quarantine_and_the_notes_are_kept(closed, tmp_path):
@@ -255,7 +356,7 @@ def test_cursors_stand_behind_the_same_records(closed, tmp_path):
 
 
 def test_a_stream_is_never_taken_up_again_after_damage(closed, tmp_path):
-    path = put(tmp_path / "it", {**closed.files, NAME: flip(random.Random(1), closed.files[NAME])})
+    path = put(tmp_path / "it", {**closed.files, NAME: bytes(PAGE) + closed.files[NAME][PAGE:]})
     journal = open_sqlite(path, cap_bytes=1 << 24, machine="here")
     assert journal.recovery.old_stream
     assert journal.stream != journal.recovery.old_stream
