@@ -190,10 +190,21 @@ class Journal(Protocol):
         """Where a consumer stands (0 at first); reading it registers the name."""
         ...
 
-    def advance(self, name: str, seq: int) -> None:
-        """Move a cursor forward (never back).
+    def advance(
+        self,
+        name: str,
+        seq: int,
+        *,
+        notes: Mapping[str, bytes] | None = None,
+        refusals: Sequence[Refusal] = (),
+    ) -> None:
+        """Move a cursor forward (never back), and with it what a consumer has to say of the records it passed.
+
+        A cursor that is there already changes nothing, notes and refusals included: it was done before. Without
+        refusals a full disk does not stop it, because that is how a full disk is emptied.
 
         Raises:
+            Transient: the disk is full or failing, or the quarantine's share of the cap would be passed.
             ValueError: ``seq`` is not issued yet; standing there, the cursor would skip what comes.
         """
         ...

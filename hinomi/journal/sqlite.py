@@ -96,8 +96,7 @@ class SqliteJournal:
         if not (entries or refusals or notes):
             return range(state.next_row - state.shift, state.next_row - state.shift)
         _see_cap("it holds", state.bytes, sum(len(entry.body) for entry in entries), self._cap)
-        share = int(self._cap * _QUARANTINE_SHARE)
-        _see_cap("its quarantine holds", state.quarantined_bytes, sum(len(item.body) for item in refusals), share)
+        self._see_share(refusals)
 
         def work(connection: Connection, memory: Memory) -> range:
             first = memory.state.next_row - memory.state.shift
@@ -169,14 +168,31 @@ class SqliteJournal:
             memory = self._engine.memory
         return memory.cursors[name][1] - memory.state.shift
 
-    def advance(self, name: str, seq: int) -> None:
-        """Move a cursor forward (never back)."""
+    def advance(
+        self,
+        name: str,
+        seq: int,
+        *,
+        notes: Mapping[str, bytes] | None = None,
+        refusals: Sequence[Refusal] = (),
+    ) -> None:
+        """Move a cursor forward (never back), with notes and refusals; see the protocol."""
         state = self._engine.memory.state
         position = seq + state.shift
         if position >= state.next_row:
             raise ValueError(f"{seq} is not issued yet (next: {state.next_row - state.shift})")
-        if seq > self.cursor(name):
-            self._engine.change(lambda connection, memory: shelves.move(connection, memory, name, position))
+        if seq <= self.cursor(name):
+            return
+        self._see_share(refusals)
+
+        def work(connection: Connection, memory: Memory) -> None:
+            shelves.move(connection, memory, name, position)
+            if notes:
+                shelves.write_notes(connection, memory, notes)
+            if refusals:
+                shelves.quarantine(connection, memory, refusals)
+
+        self._engine.change(work, grows=bool(refusals))
 
     def note(self, key: str) -> bytes | None:
         """A small durable value committed with an append."""
@@ -207,6 +223,11 @@ class SqliteJournal:
     def close(self) -> None:
         """Close the file; nothing is lost without it."""
         self._engine.close()
+
+    def _see_share(self, refusals: Sequence[Refusal]) -> None:
+        share = int(self._cap * _QUARANTINE_SHARE)
+        held = self._engine.memory.state.quarantined_bytes
+        _see_cap("its quarantine holds", held, sum(len(item.body) for item in refusals), share)
 
     def _delete(self, ranges: list[tuple[int, int]]) -> int:
         count = self._engine.change(lambda connection, memory: records.delete(connection, memory, ranges))

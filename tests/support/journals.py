@@ -166,10 +166,19 @@ class ModelJournal:
     def cursor(self, name: str) -> int:
         return self._cursors.setdefault(name, 0)
 
-    def advance(self, name: str, seq: int) -> None:
+    def advance(
+        self,
+        name: str,
+        seq: int,
+        *,
+        notes: Mapping[str, bytes] | None = None,
+        refusals: Sequence[Refusal] = (),
+    ) -> None:
         if seq >= self._next:
             raise ValueError("not issued")
-        self._cursors[name] = max(self.cursor(name), seq)
+        if seq > self.cursor(name):
+            self.append((), refusals=refusals, notes=notes)
+            self._cursors[name] = seq
 
     def trim(self) -> int:
         return self.remove(min(self._cursors.values(), default=0))

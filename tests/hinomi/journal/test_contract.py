@@ -174,6 +174,20 @@ def test_a_cursor_begins_at_0_and_moves_only_forward(journal):
     assert (journal.cursor("judge"), journal.cursor("store")) == (1, 3)
 
 
+def test_what_a_consumer_says_is_committed_with_its_cursor_and_only_once(fixture):
+    journal, rng = fixture.journal, random.Random(4)
+    five(journal)
+    first, again = refusal(rng), refusal(rng)
+    journal.advance("store", 3, notes={"done": b"3"}, refusals=[first])
+    journal.advance("store", 3, notes={"done": b"again"}, refusals=[again])
+    journal.advance("store", 2, notes={"done": b"2"}, refusals=[again])
+    journal = fixture.reopen()
+    assert journal.cursor("store") == 3
+    assert journal.note("done") == b"3"
+    assert [row.body for row in journal.refusals()] == [first.body]
+    assert counters(journal).quarantined_readings == first.count
+
+
 def test_a_cursor_cannot_pass_what_is_not_issued(journal):
     """It would skip what comes later under that number."""
     five(journal)
