@@ -78,7 +78,13 @@ class Database:
         self._engine.dispose()
 
     def _migrate(self) -> None:
-        self.transact(_migrate)
+        try:
+            self.transact(_migrate)
+        except sa.exc.DatabaseError as error:
+            problem = (
+                f"{self._engine.url.database!r} is no database of ours: {error.orig}; move it aside, or restore it"
+            )
+            raise ConfigError.of("database.url", problem) from error
 
 
 def _migrate(connection: sa.Connection) -> None:

@@ -1,8 +1,9 @@
-"""What the doctor finds, and what every kind of machine is looked at for."""
+"""What the doctor finds, and what every kind of machine is looked at for. The doctor makes and changes no file."""
 
+import contextlib
 import os
-import shutil
-from collections.abc import AsyncIterator, Awaitable
+import pwd
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,9 @@ Verdict = Literal["ok", "look", "fail"]
 
 # A machine that never knew the time says 1970 or the day its card was written; ms since 1970, 1 November 2026.
 _YOUNGEST_MS = 1_793_491_200_000
+# Below this (bytes) a journal has no room for its own emptying.
+_FULL = 16 << 20
+_MIB = 1 << 20
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -34,6 +38,23 @@ class Finding(msgspec.Struct, frozen=True):
 Findings = AsyncIterator[Finding]
 
 
+class Around(msgspec.Struct, frozen=True):
+    """What the doctor takes from the machine; tests put their own in its place.
+
+    Attributes:
+        clock: its clocks.
+        synced: whether something disciplines its wall clock.
+    """
+
+    clock: Clock
+    synced: Callable[[], bool]
+
+    @property
+    def knows_the_time(self) -> bool:
+        """Whether certificates can be judged by it."""
+        return self.synced() and self.clock.now() >= _YOUNGEST_MS
+
+
 async def tried(what: str, work: Awaitable[object], good: str) -> Finding:
     """``good`` when the work ends well, else what its error says."""
     try:
@@ -45,28 +66,91 @@ async def tried(what: str, work: Awaitable[object], good: str) -> Finding:
     return Finding("ok", what, good)
 
 
-def clock(now: Clock, *, synced: bool, replayed: bool) -> Finding:
-    """Whether this machine knows the time."""
+def clock(around: Around, *, trusted: bool, replayed: bool) -> Finding:
+    """Whether this machine knows the time.
+
+    Args:
+        around: its clocks.
+        trusted: the configuration says that the clock is right.
+        replayed: a scaled clock is configured.
+    """
     if replayed:
         return Finding("look", "clock", "a scaled clock is configured: this is a demo or a replay")
-    if now.now() < _YOUNGEST_MS:
-        return Finding("fail", "clock", "the clock is older than this software: set it, or let NTP set it")
-    if not synced:
-        return Finding("look", "clock", "nothing keeps this clock right; enable NTP: timedatectl set-ntp true")
+    if around.clock.now() < _YOUNGEST_MS:
+        words = (
+            "it is older than this software: set it (timedatectl set-time), or let NTP (timedatectl set-ntp true)"
+        )
+        return Finding("fail", "clock", words)
+    if trusted:
+        return Finding("ok", "clock", "the configuration trusts it")
+    if not around.synced():
+        return Finding("look", "clock", "nothing keeps it right: let NTP do it (timedatectl set-ntp true)")
     return Finding("ok", "clock", "kept right by NTP")
 
 
-def folder(what: str, path: Path, *, needs_bytes: int) -> Finding:
-    """Whether the folder of ``path`` can be written to and has room."""
+def user(path: Path) -> Finding | None:
+    """Root sees no missing right: say so where the files are somebody else's."""
+    with contextlib.suppress(OSError):
+        owner = path.parent.stat().st_uid
+        if os.geteuid() == 0 and owner != 0:
+            words = f"you are root, and {path.parent} belongs to {_name(owner)}: what root may, that user may not"
+            return Finding("look", "user", f"{words}; ask again as sudo -u {_name(owner)} hinomi doctor …")
+    return None
+
+
+def folder(what: str, path: Path, *, cap: int, setting: str) -> Finding:
+    """Whether the folder of ``path`` can be written to and has room.
+
+    Args:
+        what: the name of the finding.
+        path: a file that need not be there yet.
+        cap: how large it may grow, bytes.
+        setting: the name of that limit.
+    """
     place = path.parent
-    if not place.is_dir():
-        return Finding("fail", what, f"the folder {place} does not exist; make it, owned by this user")
-    if not os.access(place, os.W_OK):
-        return Finding("fail", what, f"this user may not write into {place}")
-    free = shutil.disk_usage(place).free
-    room = f"{free >> 20} MiB free on the disk of {path}"
-    if free < needs_bytes:
-        return Finding(
-            "look", what, f"{room}, less than its cap of {needs_bytes >> 20} MiB: make room, or lower it"
-        )
+    try:
+        disk = os.statvfs(place)
+    except OSError as error:
+        return Finding("fail", what, f"the folder {place} cannot be used ({error.strerror}): make it, for our user")
+    if disk.f_flag & os.ST_RDONLY:
+        words = f"the disk of {place} is mounted read-only; a worn card does that by itself: see dmesg, exchange it"
+        return Finding("fail", what, words)
+    if (denied := _denied(place, path)) is not None:
+        return Finding("fail", what, denied)
+    free = disk.f_bavail * disk.f_frsize
+    room = f"{free // _MIB} MiB free on the disk of {place}"
+    if free < _FULL:
+        return Finding("fail", what, f"{room}: it is full, nothing can be accepted; make room (df -h {place})")
+    needed = cap - _size(path)
+    if free < needed:
+        words = f"it may grow by {needed // _MIB} MiB more: make room, or lower {setting}"
+        return Finding("look", what, f"{room}; {words}")
     return Finding("ok", what, room)
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file is there and may be looked at."""
+    return os.access(path, os.F_OK)
+
+
+def _denied(place: Path, path: Path) -> str | None:
+    """Who would have to run this, when this user may not write here."""
+    for file in (path, place):
+        if is_there(file) and not os.access(file, os.W_OK):
+            owner = _name(file.stat().st_uid)
+            me = _name(os.geteuid())
+            return f"user {me} may not write to {file}, it belongs to {owner}: sudo -u {owner} hinomi …, or give it"
+    return None
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return path.stat().st_size
+    return 0
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
