@@ -37,14 +37,8 @@ class Link(aiomqtt.Client):
         refusal: what the broker answered to a publish that it did not take (MQTT 5), else empty.
     """
 
-    def __init__(self, broker: BrokerSection, station: StationId, *, clock_known: bool) -> None:
-        """Prepare the connection.
-
-        Args:
-            broker: where and how.
-            station: who speaks.
-            clock_known: whether a certificate's period of validity can be checked.
-        """
+    def __init__(self, broker: BrokerSection, station: StationId, tls: ssl.SSLContext | None) -> None:
+        """Prepare the connection: where and how, who speaks, what is trusted."""
         self._five = broker.version == "5"
         host, port = broker.address
         super().__init__(
@@ -68,7 +62,7 @@ class Link(aiomqtt.Client):
             ),
             # A will is delayed no longer than its session lives.
             properties=self._properties_of(PacketTypes.CONNECT, SessionExpiryInterval=WILL_DELAY_S),
-            tls_context=tls_context(broker, clock_known=clock_known) if broker.tls else None,
+            tls_context=tls,
         )
         self.refusal = ""
         # The uplink bounds what is under way; aiomqtt's warning about many calls is not for us.
@@ -145,8 +139,8 @@ class Link(aiomqtt.Client):
         return properties
 
 
-def tls_context(broker: BrokerSection, *, clock_known: bool) -> ssl.SSLContext:
-    """What to trust and what to show.
+def tls_context(broker: BrokerSection, *, clock_known: bool) -> ssl.SSLContext | None:
+    """What to trust and what to show; None: not encrypted. It reads files.
 
     A machine that does not know the time yet cannot tell whether a certificate is still, or already, valid; where
     NTP is blocked it would never reach the cloud, which could tell it. Until then the period of validity is not
@@ -155,6 +149,8 @@ def tls_context(broker: BrokerSection, *, clock_known: bool) -> ssl.SSLContext:
     Raises:
         OSError: a file cannot be read or is no certificate.
     """
+    if not broker.tls:
+        return None
     context = ssl.create_default_context(cafile=str(broker.ca) if broker.ca else None)
     if broker.certificate:
         context.load_cert_chain(broker.certificate, broker.key)

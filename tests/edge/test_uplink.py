@@ -424,6 +424,8 @@ def test_the_period_of_a_certificate_is_checked_once_the_time_is_known(tmp_path:
     broker = BrokerSection(host="localhost", tls=True, ca=tmp_path / "ca.crt")
     no_check_time = 0x200000
     known, unknown = tls_context(broker, clock_known=True), tls_context(broker, clock_known=False)
+    assert known
+    assert unknown
     assert not known.verify_flags & no_check_time
     assert unknown.verify_flags & no_check_time
     for context in (known, unknown):
