@@ -4,6 +4,7 @@
 """
 
 import random
+import re
 import tomllib
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.config import load, parse
+from edge.config import BrokerSection, JournalSection, StationSection, UplinkSection, load, parse
 from edge.intake import INTAKES
 from edge.sensors import SENSORS
 from hinomi.errors import ConfigError, Fault
@@ -118,6 +119,16 @@ def test_a_driver_whose_package_is_missing_says_what_to_install(
     monkeypatch.setitem(SENSORS, "host", "no_such_package.driver:Config")
     with pytest.raises(ConfigError, match=r"pip install 'hinomi\[edge\]'"):
         parse(tomllib.loads(GOOD), base=tmp_path)
+
+
+def test_the_sample_is_in_order_and_names_every_setting(tmp_path: Path) -> None:
+    sample = (Path(__file__).parents[2] / "deploy" / "edge.toml").read_text()
+    tables = tomllib.loads(sample.replace("/var/lib/hinomi", str(tmp_path)))
+    config = parse(tables, base=tmp_path)
+    assert config.broker.address == ("mqtt.example.org", 8883)
+    for section in (StationSection, BrokerSection, JournalSection, UplinkSection):
+        for name in section.__struct_fields__:
+            assert re.search(rf"^(# )?{name}(_file)? = ", sample, re.MULTILINE) or name == "username", name
 
 
 def test_every_plug_in_has_a_sample_beside_it() -> None:
