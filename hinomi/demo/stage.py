@@ -96,8 +96,8 @@ class Stage:
 
     @property
     def fleet_log(self) -> Path:
-        """What the neighbours accepted."""
-        return self.folder / "neighbours.log"
+        """What the neighbours accepted (their output goes to a file of their name)."""
+        return self.folder / "accepted.jsonl"
 
     def journal(self, agent: str) -> Path:
         """The journal of an agent."""
