@@ -5,8 +5,10 @@
 
 import msgspec
 
+from cloud.ingest import accounts, tracker
 from cloud.ingest.accounts import Accounts
 from cloud.ingest.tracker import Tracker
+from hinomi.journal.protocol import Journal
 from sensing.topic import StationId
 
 
@@ -37,12 +39,20 @@ class StationLoss(msgspec.Struct, frozen=True):
     unaccounted: int
 
 
+def read_books(journal: Journal) -> tuple[Tracker, "LossMeter"]:
+    """What an arrival journal says while no service runs on it."""
+    tracked, done = Tracker(), Accounts()
+    tracked.load(journal.notes(tracker.PREFIX))
+    done.load(journal.stream, journal.note(accounts.STREAM), journal.notes(accounts.PREFIX))
+    return tracked, LossMeter(tracked, done)
+
+
 class LossMeter:
     """Reads the tracker's and the consumers' accounts."""
 
-    def __init__(self, tracker: Tracker, accounts: Accounts) -> None:
-        self._tracker = tracker
-        self._accounts = accounts
+    def __init__(self, tracked: Tracker, done: Accounts) -> None:
+        self._tracker = tracked
+        self._accounts = done
 
     def communities(self) -> list[str]:
         """Every community that has a row."""

@@ -9,10 +9,7 @@ from pathlib import Path
 import msgspec
 
 from cloud.config import load_config
-from cloud.ingest import accounts as account_notes
-from cloud.ingest import tracker as tracker_notes
-from cloud.ingest.accounts import Accounts
-from cloud.ingest.loss import LossMeter
+from cloud.ingest.loss import read_books
 from cloud.ingest.tracker import Tracker
 from cloud.store.section import OpenStore
 from firmware_sim.fleet.log import read_packs
@@ -108,13 +105,9 @@ def _opened(path: Path) -> Iterator[SqliteJournal | None]:
 
 
 def _cloud(stage: Stage) -> Cloud:
-    tracker, accounts = Tracker(), Accounts()
     with _opened(stage.folder / "arrival.db") as journal:
-        if journal is not None:
-            tracker.load(journal.notes(tracker_notes.PREFIX))
-            notes = journal.notes(account_notes.PREFIX)
-            accounts.load(journal.stream, journal.note(account_notes.UPTO), notes)
-    rows = LossMeter(tracker, accounts).rows(COMMUNITY)
+        tracker, loss = (Tracker(), None) if journal is None else read_books(journal)
+    rows = [] if loss is None else loss.rows(COMMUNITY)
     return Cloud(
         tracker=tracker,
         quarantined=sum(row.quarantined for row in rows),
