@@ -52,7 +52,7 @@ class Flight(msgspec.Struct):
 
     Attributes:
         size: bytes of its body.
-        sent_at: s of the pace.
+        sent_at: when it went for the first time, s of the pace.
         tries: how often it was sent.
         due: when it goes again, s of the pace.
         taken: the broker said that it has it.
@@ -108,7 +108,8 @@ class Outbox:
         tries = before.tries + 1 if before else 1
         if before is None:
             self._bytes += size
-        self._flights[seq] = Flight(size, now, tries, now + self._wait(tries))
+        first = before.sent_at if before else now
+        self._flights[seq] = Flight(size, first, tries, now + self._wait(tries))
 
     def taken(self, seq: int) -> None:
         """The broker has it; only the cloud's acknowledgement ends its flight."""
@@ -116,7 +117,10 @@ class Outbox:
             self._flights[seq].taken = True
 
     def acknowledged(self, ack: Ack) -> float | None:
-        """End the flights that ``ack`` covers; returns when the last of them was sent, None: it covers none."""
+        """End the flights that ``ack`` covers; returns when the last of them first went, None: it covers none.
+
+        Between that moment and now the acknowledgement was made; after a resend it may be older than the resend.
+        """
         covered = [seq for seq in self._flights if ack.covers(seq)]
         last = None
         for seq in covered:

@@ -77,14 +77,14 @@ class Commit(msgspec.Struct):
     Attributes:
         first_seq: arrival number of the first of ``kept``; the others follow.
         kept: packs in the arrival journal.
-        changed: streams that moved, or were resent.
+        changed: streams that moved, or were resent, with the numbers of the packs that came.
         refusals: rows added to the quarantine.
         replayed: quarantine rows that were taken in, or deleted, by this.
     """
 
     first_seq: int
     kept: list[Kept]
-    changed: list[Key]
+    changed: dict[Key, set[int]]
     refusals: list[Refusal]
     replayed: list[Refusal]
 

@@ -147,6 +147,7 @@ class Tracker:
     def __init__(self) -> None:
         self._stations: dict[StationId, dict[str, Stream]] = {}
         self._changed: dict[Key, Stream] = {}
+        self._came: dict[Key, set[int]] = {}
         self._folded: list[Key] = []
 
     def load(self, notes: Mapping[str, bytes]) -> None:
@@ -198,6 +199,7 @@ class Tracker:
         if header is not None:
             state = self.change(station, header.stream, at)
             state.bytes += size
+            self._came.setdefault((station, header.stream), set()).add(header.seq)
             return state.take(header, good=good, refused=refused, written_off=written_off)
         state = self.change(station, PLAIN, at)
         state.accepted += good + refused + written_off
@@ -237,15 +239,16 @@ class Tracker:
         notes.update(dict.fromkeys(map(_note, self._folded), b""))
         return notes
 
-    def committed(self) -> list[Key]:
-        """The append succeeded: the changes are the truth now; returns what changed."""
+    def committed(self) -> dict[Key, set[int]]:
+        """The append succeeded: the changes are the truth now; returns what changed, and which packs came."""
         changed, self._changed = self._changed, {}
+        came, self._came = self._came, {}
         folded, self._folded = self._folded, []
         for (station, stream), state in changed.items():
             self._stations.setdefault(station, {})[stream] = state
         for station, stream in folded:
             self._stations[station].pop(stream, None)
-        return list(changed)
+        return {key: came.get(key, set()) for key in changed}
 
     def _fold(self, station: StationId, at: int) -> None:
         """Keep the number of a station's streams bounded: the oldest become one sum."""

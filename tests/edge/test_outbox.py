@@ -160,11 +160,10 @@ def test_what_an_acknowledgement_covers(upto: int, ranges: list[tuple[int, int]]
     assert answer.highest == max(covered, default=0)
 
 
-@given(st.integers(1, 200), st.integers(4, 64), st.randoms(use_true_random=False))
-def test_whatever_is_lost_on_the_way_everything_arrives_once_acknowledged(
-    packs: int, window: int, rng: random.Random
-) -> None:
+@given(st.integers(1, 200), st.integers(4, 64), st.integers(0, 1 << 32))
+def test_whatever_is_lost_on_the_way_everything_arrives_once_acknowledged(packs: int, window: int, seed: int) -> None:
     """A lossy line, a forgetful cloud that acknowledges some of what came: the journal runs empty."""
+    rng = random.Random(seed)  # its draws are too many for hypothesis to keep
     model, box = journal(packs), Outbox(window, 10.0, rng)
     arrived: set[int] = set()
     now, scanned = 0.0, 0
