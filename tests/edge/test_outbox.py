@@ -161,7 +161,9 @@ def test_what_an_acknowledgement_covers(upto: int, ranges: list[tuple[int, int]]
 
 
 @given(st.integers(1, 200), st.integers(4, 64), st.integers(0, 1 << 32))
-def test_whatever_is_lost_on_the_way_everything_arrives_once_acknowledged(packs: int, window: int, seed: int) -> None:
+def test_whatever_is_lost_on_the_way_everything_arrives_once_acknowledged(
+    packs: int, window: int, seed: int
+) -> None:
     """A lossy line, a forgetful cloud that acknowledges some of what came: the journal runs empty."""
     rng = random.Random(seed)  # its draws are too many for hypothesis to keep
     model, box = journal(packs), Outbox(window, 10.0, rng)
