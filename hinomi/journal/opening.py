@@ -12,7 +12,7 @@ from hinomi.errors import ConfigError
 from hinomi.journal import aside, schema
 from hinomi.journal.build import Builder
 from hinomi.journal.diagnosis import diagnose
-from hinomi.journal.faults import Full, translated
+from hinomi.journal.faults import Damaged, Full, translated
 from hinomi.journal.headroom import Headroom
 from hinomi.journal.memory import Memory, State, save_state
 from hinomi.journal.protocol import Recovery
@@ -65,12 +65,17 @@ def open_files(
         ConfigError: another program's database, or a newer version's.
         Transient: the disk is full or failing.
     """
-    try:
-        return _open(path, sidecar.mark, headroom, new_stream, machine)
-    except Full:
-        # Even opening needs some room. Each step may be repeated.
-        headroom.release()
-        return _open(path, sidecar.mark, headroom, new_stream, machine)
+    for _ in range(2):
+        # Each step of opening may be repeated.
+        try:
+            return _open(path, sidecar.mark, headroom, new_stream, machine)
+        except Full:
+            # Even opening needs some room.
+            headroom.release()
+        except Damaged as damage:
+            # Found only when something was to be changed in a file too large to be read whole.
+            sidecar.suspect(str(damage))
+    return _open(path, sidecar.mark, headroom, new_stream, machine)
 
 
 def _open(path: Path, mark: Mark | None, headroom: Headroom, new_stream: Callable[[], str], machine: str) -> Opened:

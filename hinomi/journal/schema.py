@@ -19,6 +19,8 @@ PAGE = 4096
 WAL_PAGES = 250
 # What a single large transaction leaves behind is given back.
 WAL_KEPT_BYTES = 4 << 20
+# How long another process that looks may keep us waiting.
+_PATIENCE_S = 5.0
 
 # `format` never changes, so that every version can tell a newer file from a damaged one. `record.total` and
 # `record.volume` are running sums of readings and bytes up to and including the row: an append then needs no
@@ -67,47 +69,42 @@ def seal_refusal(head: tuple[int, str, str, str, int, int], body: bytes) -> int:
 
 def create(path: Path) -> sqlite3.Connection:
     """Make a new file with empty tables, for building only: nothing is synced before the caller does it."""
-    connection = sqlite3.connect(_uri(path, "rwc"), uri=True, isolation_level=None)
-    for pragma in (
+    pragmas = (
         f"page_size = {PAGE}",
         "auto_vacuum = INCREMENTAL",
         f"application_id = {APPLICATION_ID}",
         f"user_version = {VERSION}",
         "journal_mode = MEMORY",
         "synchronous = OFF",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-    connection.executescript(TABLES)
-    connection.execute("INSERT INTO format VALUES(1, ?, ?)", (VERSION, seal("format", 1, VERSION)))
-    for table, row in FIRST_ROWS.items():
-        places = ", ".join("?" * (len(row) + 1))
-        connection.execute(f"INSERT INTO {table} VALUES({places})", (*row, seal(table, *row)))
+    )
+    connection = _opened(path, "rwc", pragmas)
+    try:
+        connection.executescript(TABLES)
+        connection.execute("INSERT INTO format VALUES(1, ?, ?)", (VERSION, seal("format", 1, VERSION)))
+        for table, row in FIRST_ROWS.items():
+            places = ", ".join("?" * (len(row) + 1))
+            connection.execute(f"INSERT INTO {table} VALUES({places})", (*row, seal(table, *row)))
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open an existing file for writing, every commit synced before it returns."""
-    connection = sqlite3.connect(
-        _uri(path, "rw"), uri=True, isolation_level=None, check_same_thread=False, timeout=5.0
+    pragmas = (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        f"wal_autocheckpoint = {WAL_PAGES}",
+        f"journal_size_limit = {WAL_KEPT_BYTES}",
+        # Blanks what is deleted where that costs no extra write; ON would write every freed page once more.
+        "secure_delete = FAST",
+        "cell_size_check = ON",
+        "trusted_schema = OFF",
+        "temp_store = MEMORY",
+        "cache_size = -1024",
     )
-    try:
-        for pragma in (
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            f"wal_autocheckpoint = {WAL_PAGES}",
-            f"journal_size_limit = {WAL_KEPT_BYTES}",
-            # Blanks what is deleted where that costs no extra write; ON would write every freed page once more.
-            "secure_delete = FAST",
-            "cell_size_check = ON",
-            "trusted_schema = OFF",
-            "temp_store = MEMORY",
-            "cache_size = -1024",
-        ):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return _opened(path, "rw", pragmas)
 
 
 def connect_to_look(path: Path, *, alone: bool) -> sqlite3.Connection:
@@ -117,16 +114,21 @@ def connect_to_look(path: Path, *, alone: bool) -> sqlite3.Connection:
         path: the file.
         alone: nobody has it open and it has no write-ahead log, so not even a lock is needed.
     """
-    mode = "ro&immutable=1" if alone else "ro"
-    connection = sqlite3.connect(_uri(path, mode), uri=True, isolation_level=None, timeout=5.0)
-    connection.execute("PRAGMA cell_size_check = ON")
+    return _opened(path, "ro&immutable=1" if alone else "ro", ("cell_size_check = ON",))
+
+
+def _opened(path: Path, mode: str, pragmas: tuple[str, ...]) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S)
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 def wal_of(path: Path) -> Path:
     """The write-ahead log beside ``path``."""
     return path.with_name(path.name + "-wal")
-
-
-def _uri(path: Path, mode: str) -> str:
-    return f"{path.absolute().as_uri()}?mode={mode}"

@@ -401,6 +401,17 @@ def test_damage_found_while_in_use_ends_the_process_and_is_salvaged_by_the_next(
     journal.close()
 
 
+def test_damage_found_while_a_clone_is_given_its_new_stream_is_salvaged_at_once(closed, tmp_path, monkeypatch):
+    monkeypatch.setattr("hinomi.journal.diagnosis.CHECKED_BYTES", 20_000)
+    data = closed.files[NAME]
+    at = data.index(next(record.body for record in closed.records if record.seq > 470 and len(record.body) > 50))
+    files = {**closed.files, NAME: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]}
+    journal = open_sqlite(put(tmp_path / "it", files), cap_bytes=1 << 24, machine="elsewhere")
+    assert (journal.recovery.kind, journal.recovery.lost_records) == ("damaged", 1)
+    assert len(everything(journal)) == len(closed.records) - 1
+    journal.close()
+
+
 def test_an_older_copy_is_noticed_and_gets_a_new_stream(tmp_path):
     """Else it would give numbers again that the other side has acknowledged."""
     rng = random.Random(6)
