@@ -9,11 +9,12 @@ def _openssl(*arguments: str | Path) -> None:
 
 
 def make_authority(folder: Path) -> None:
-    """``ca.crt`` and ``ca.key`` in ``folder``."""
+    """``ca.crt`` and ``ca.key`` in ``folder``; Python 3.13 and newer insist on the key usage."""
     folder.mkdir(parents=True, exist_ok=True)
     _openssl(
         *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"),
-        *("-subj", "/CN=Hinomi test authority", "-keyout", folder / "ca.key", "-out", folder / "ca.crt"),
+        *("-addext", "keyUsage=critical,keyCertSign,cRLSign", "-subj", "/CN=Hinomi test authority"),
+        *("-keyout", folder / "ca.key", "-out", folder / "ca.crt"),
     )
 
 
@@ -26,7 +27,7 @@ def make_certificate(folder: Path, file: str, common_name: str) -> tuple[Path, P
         *("-subj", subject, "-keyout", key, "-out", request),
     )
     extensions = folder / f"{file}.ext"
-    extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\nauthorityKeyIdentifier=keyid\n")
     _openssl(
         *("x509", "-req", "-in", request, "-CA", folder / "ca.crt", "-CAkey", folder / "ca.key"),
         *("-CAcreateserial", "-days", "2", "-extfile", extensions, "-out", certificate),
