@@ -412,6 +412,23 @@ def test_damage_found_while_a_clone_is_given_its_new_stream_is_salvaged_at_once(
     journal.close()
 
 
+def test_a_month_without_network_is_up_within_30_seconds(tmp_path):
+    """Ten channels every ten seconds in packs of fifty; the header gone, so that every page is read one by one."""
+    path = tmp_path / NAME
+    journal = open_sqlite(path, cap_bytes=1 << 30)
+    packs = [Entry(random.Random(1).randbytes(380), 50, "reading")] * 1000
+    for _ in range(52):
+        journal.append(packs)
+    journal.close()
+    with path.open("r+b") as file:
+        file.write(bytes(PAGE))
+    began = time.monotonic()
+    journal = open_sqlite(path, cap_bytes=1 << 30)
+    assert time.monotonic() - began < 30
+    assert (journal.recovery.kept_readings, journal.recovery.lost_readings) == (2_600_000, 0)
+    journal.close()
+
+
 def test_an_older_copy_is_noticed_and_gets_a_new_stream(tmp_path):
     """Else it would give numbers again that the other side has acknowledged."""
     rng = random.Random(6)
