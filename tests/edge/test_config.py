@@ -17,6 +17,7 @@ from edge.intake import INTAKES
 from edge.sensors import SENSORS
 from hinomi.errors import ConfigError, Fault
 
+SECTIONS = {"station": StationSection, "broker": BrokerSection, "journal": JournalSection, "uplink": UplinkSection}
 BAD = sorted((Path(__file__).parent / "bad_config").glob("*.toml"))
 GOOD = """
 [station]
@@ -123,12 +124,16 @@ def test_a_driver_whose_package_is_missing_says_what_to_install(
 
 def test_the_sample_is_in_order_and_names_every_setting(tmp_path: Path) -> None:
     sample = (Path(__file__).parents[2] / "deploy" / "edge.toml").read_text()
-    tables = tomllib.loads(sample.replace("/var/lib/hinomi", str(tmp_path)))
-    config = parse(tables, base=tmp_path)
-    assert config.broker.address == ("mqtt.example.org", 8883)
-    for section in (StationSection, BrokerSection, JournalSection, UplinkSection):
-        for name in section.__struct_fields__:
-            assert re.search(rf"^(# )?{name}(_file)? = ", sample, re.MULTILINE) or name == "username", name
+    for name in ("password", "ca.crt", "station.crt", "station.key"):
+        (tmp_path / name).write_text("x")
+    here = re.sub("/etc/hinomi|/var/lib/hinomi", str(tmp_path), sample)
+    assert parse(tomllib.loads(here), base=tmp_path).broker.address == ("cloud.example.org", 8883)
+    everything = re.sub(r"^# (?=[a-z_]+ = |\[)", "", here, flags=re.MULTILINE)
+    tables = tomllib.loads(everything)
+    parse(tables, base=tmp_path)
+    for name, section in SECTIONS.items():
+        settings = {key.removesuffix("_file") for key in tables[name]}
+        assert settings == set(section.__struct_fields__), name
 
 
 def test_every_plug_in_has_a_sample_beside_it() -> None:

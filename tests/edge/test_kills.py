@@ -15,6 +15,7 @@ from typing import Self
 import pytest
 from support.acker import Acker
 from support.journals import seed_of_run
+from support.proxy import FaultProxy
 from support.servers import Mosquitto
 from support.stations import QuickAgent, SocketClient, reading, write_config
 
@@ -139,21 +140,30 @@ def test_accepted_survives_thousands_of_kills(tmp_path: Path, seed: int) -> None
 
 
 def kill_the_broker(tmp_path: Path, rng: random.Random, kills: int, *, rate: float) -> None:
-    """Debian's mosquitto as it is: what it has acknowledged to us is gone with it; only the cloud's word counts."""
+    """Debian's mosquitto as it is: what it has acknowledged to us is gone with it; only the cloud's word counts.
+
+    Before every other kill the cloud loses its connection, so that the broker holds packs that it has acknowledged.
+    """
     broker = Mosquitto(tmp_path / "mosquitto")
     broker.start()
     config = write_config(tmp_path, broker.port, commit_s=0.05)
     try:
         with (
-            Acker(broker.port) as cloud,
+            FaultProxy(broker.port) as proxy,
+            Acker(proxy.port) as cloud,
             QuickAgent(config) as agent,
             Generator(tmp_path, rng, batch=max(1, round(rate / 100)), rate=rate, patient=True) as load,
         ):
-            for _ in range(kills):
+            for number in range(kills):
                 time.sleep(rng.uniform(0.1, 0.5))
+                proxy.refuse = number % 2 == 0
+                if proxy.refuse:
+                    proxy.cut()
+                    time.sleep(rng.uniform(0.2, 0.4))
                 broker.kill()
                 time.sleep(rng.uniform(0.0, 0.1))
                 broker.start()
+                proxy.refuse = False
             load.stop()
             cloud.wait(lambda _: not lost(load, cloud), 60)
             assert load.failed == 0, "the broker's death is not the local devices' trouble"
