@@ -99,7 +99,8 @@ async def _open(config: CloudConfig) -> AsyncIterator[Parts]:
             store = RoutedStore(await config.store.open(clock), PersonalStore(database))
             try:
                 async with open_journal(config, disk) as journal:
-                    parts = await _assemble(config, journal, disk, registry, store, clock, pace)
+                    with _for_a_person("journal.path"):
+                        parts = await _assemble(config, journal, disk, registry, store, clock, pace)
                     _tell(parts.health, journal.recovery)
                     async with hatch.serve(parts.ingest.desk, hatch.socket_path(config.journal.path), store):
                         yield parts

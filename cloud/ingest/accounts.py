@@ -1,8 +1,7 @@
 """What became of the readings behind the arrival journal: the far side of the loss meter.
 
-Each consumer's effect and its account would have to commit together; they lie in different databases. So the
-account is committed first, with the number up to which it holds, and the cursor after it: a batch that is repeated
-after a crash is recognised by its numbers and counted once.
+The accounts are notes of the journal and are committed together with the cursor of the consumer that fills the
+store, so that a batch that is repeated after a crash is counted once.
 """
 
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ import msgspec
 from sensing.topic import StationId
 
 PREFIX = "done/"
-UPTO = "done"
+STREAM = "stream"
 
 
 class Account(msgspec.Struct, array_like=True):
@@ -31,35 +30,28 @@ class Account(msgspec.Struct, array_like=True):
     lost: int = 0
 
 
-class _Upto(msgspec.Struct, array_like=True):
-    """A number means something only within its stream: a salvaged journal begins another one."""
-
-    stream: str
-    seq: int
-
-
 class Accounts:
     """All stations' accounts.
 
     Attributes:
-        upto: the arrival number up to which they hold; packs up to it are not counted again.
-        stream: of the arrival journal.
-        moved: the journal has begun another stream since; ``rebase`` is due.
+        moved: the arrival journal was salvaged and has begun another stream; ``rebase`` is due.
     """
 
     def __init__(self) -> None:
-        self.upto = 0
-        self.stream = ""
         self.moved = False
+        self._stream = ""
         self._accounts: dict[StationId, Account] = {}
 
-    def load(self, stream: str, upto: bytes | None, notes: Mapping[str, bytes]) -> None:
-        """Take over what the journal remembers; ``stream`` is its present one."""
-        self.stream = stream
-        if upto:
-            known = msgspec.msgpack.decode(upto, type=_Upto)
-            self.moved = known.stream != stream
-            self.upto = 0 if self.moved else known.seq
+    def load(self, stream: str, known: bytes | None, notes: Mapping[str, bytes]) -> None:
+        """Take over what the journal remembers.
+
+        Args:
+            stream: the journal's present one.
+            known: note ``STREAM``: the one that it had at the last ``rebase``.
+            notes: those that begin with ``PREFIX``.
+        """
+        self._stream = stream
+        self.moved = known != stream.encode()
         for key, body in notes.items():
             community, _, station = key.removeprefix(PREFIX).partition("/")
             self._accounts[StationId(community, station)] = msgspec.msgpack.decode(body, type=Account)
@@ -67,7 +59,7 @@ class Accounts:
     def rebase(
         self, brought: Mapping[StationId, Account], waiting: Mapping[StationId, Account]
     ) -> dict[str, bytes]:
-        """After a damaged journal was salvaged: what is in no place any more is lost; returns the notes to commit.
+        """For a new or salvaged journal: what is in no place any more is lost; returns the notes to commit.
 
         Args:
             brought: ``stored``: good readings that ever came; ``bytes``: their packs.
@@ -80,27 +72,26 @@ class Accounts:
             after[station] = Account(old.stored, old.refused, came.bytes - rest.bytes, max(lost, old.lost))
         self._accounts.update(after)
         self.moved = False
-        return {f"{PREFIX}{station}": msgspec.msgpack.encode(account) for station, account in after.items()}
+        return {**_notes(after), STREAM: self._stream.encode()}
 
     def of(self, station: StationId) -> Account:
         """A station's account; an empty one for a stranger."""
         return self._accounts.get(station) or Account()
 
-    def prepared(
-        self, changes: Mapping[StationId, Account], upto: int
-    ) -> tuple[dict[StationId, Account], dict[str, bytes]]:
+    def prepared(self, changes: Mapping[StationId, Account]) -> tuple[dict[StationId, Account], dict[str, bytes]]:
         """The accounts with ``changes`` added, and the notes that make them durable."""
-        encode = msgspec.msgpack.encode
         after = {}
         for station, change in changes.items():
             old = self.of(station)
             after[station] = Account(
                 old.stored + change.stored, old.refused + change.refused, old.bytes + change.bytes, old.lost
             )
-        notes = {f"{PREFIX}{station}": encode(account) for station, account in after.items()}
-        return after, {**notes, UPTO: encode(_Upto(self.stream, upto))}
+        return after, _notes(after)
 
-    def committed(self, after: Mapping[StationId, Account], upto: int) -> None:
+    def committed(self, after: Mapping[StationId, Account]) -> None:
         """The notes are on the disk."""
         self._accounts.update(after)
-        self.upto = upto
+
+
+def _notes(accounts: Mapping[StationId, Account]) -> dict[str, bytes]:
+    return {f"{PREFIX}{station}": msgspec.msgpack.encode(account) for station, account in accounts.items()}

@@ -1,11 +1,12 @@
 """Group commit: what arrives while a commit is in progress forms the next group.
 
-One task commits; at most two groups exist, and each is bounded by the link's window, because a message that is in a
-group is not acknowledged yet.
+One task commits. All groups together are bounded by the link's window, because a message that is in a group is not
+acknowledged yet.
 """
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -26,6 +27,8 @@ from sensing.topic import StationId
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+# One transaction must fit into the journal's head-room several times, else a full disk could not be emptied.
+GROUP_BYTES = 1 << 20
 # The rows of the quarantine that the last commit took in; they are deleted after it.
 REPLAYED = "replayed"
 
@@ -110,6 +113,7 @@ class _Group:
 
     def __init__(self) -> None:
         self.taken: list[Taken] = []
+        self.bytes = 0
         self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def resolve(self, *, committed: bool) -> None:
@@ -141,16 +145,19 @@ class Committer:
         self._counters = counters
         self._listeners = listeners
         self._pace = pace
-        self._gathering = _Group()
+        self._waiting: deque[_Group] = deque()
         self._committing: _Group | None = None
         self._wake = asyncio.Event()
 
     def add(self, taken: Taken) -> asyncio.Future[bool]:
         """Put a message into the next group; the future tells whether it was committed (False: stale)."""
-        group = self._gathering
-        group.taken.append(taken)
-        if len(group.taken) == 1:
+        waiting = self._waiting
+        if not waiting or waiting[-1].bytes >= GROUP_BYTES:
+            waiting.append(_Group())
             self._wake.set()
+        group = waiting[-1]
+        group.taken.append(taken)
+        group.bytes += len(taken.payload)
         return group.done
 
     def forget(self) -> None:
@@ -158,9 +165,8 @@ class Committer:
 
         A group that is being committed still ends well or badly, but its senders are stale.
         """
-        self._gathering.resolve(committed=False)
-        self._gathering = _Group()
-        self._wake.clear()
+        while self._waiting:
+            self._waiting.popleft().resolve(committed=False)
         if self._committing is not None:
             self._committing.resolve(committed=False)
 
@@ -169,13 +175,13 @@ class Committer:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            group, self._gathering = self._gathering, _Group()
-            self._committing = group
-            try:
-                await self._commit(group)
-            finally:
-                group.resolve(committed=False)
-                self._committing = None
+            while self._waiting:
+                group = self._committing = self._waiting.popleft()
+                try:
+                    await self._commit(group)
+                finally:
+                    group.resolve(committed=False)
+                    self._committing = None
 
     async def _commit(self, group: _Group) -> None:
         sealed = self._seal(group.taken)

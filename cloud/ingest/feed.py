@@ -6,7 +6,7 @@ the feed by a Protocol of its own.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -35,6 +35,8 @@ CACHE_READINGS = 100_000
 READ_RECORDS = 1000
 READ_BYTES = 256 * 1024
 TRIM_RECORDS = 2000
+# On a full disk a trim has only the journal's head-room to work in.
+TRIM_BYTES = 1 << 20
 WARM_RECORDS = 1000
 
 
@@ -98,6 +100,7 @@ class Feed:
         self._clock = clock
         self._head = 0
         self._trimmed = 0
+        self._passed = 0
         self._cache: dict[int, _Loaded] = {}
         self._cached = 0
         self._oldest = 1
@@ -166,18 +169,16 @@ class Feed:
         """
         state = await self._cursor(cursor)
         batch: list[_Loaded] = []
-        # After a crash between account and cursor the same packs come again, in a batch of their own.
-        end = self._accounts.upto if cursor == STORE and self._accounts.upto > state.position else None
         loop = asyncio.get_running_loop()
         deadline: float | None = None
         count = 0
         while True:
             after = batch[-1].decoded.seq if batch else state.position
             moved = self._moved
-            more = await self._load(after, limit - count, end)
+            more = await self._load(after, limit - count)
             batch += more
             count += sum(len(one.decoded.observations) for one in more)
-            if count >= limit or (end is not None and batch and batch[-1].decoded.seq >= end):
+            if count >= limit:
                 break
             if more:
                 continue
@@ -199,37 +200,46 @@ class Feed:
         state = await self._cursor(cursor)
         if seq <= state.position:
             return
-        if cursor == STORE and seq > self._accounts.upto:
-            await self._account([one for one in state.given if one.decoded.seq <= seq], seq, refused)
-        await self._disk.run(lambda: self._advance(cursor, seq))
+        done = [one for one in state.given if one.decoded.seq <= seq]
+        if cursor == STORE:
+            await self._account(done, seq, refused)
+        else:
+            await self._disk.run(lambda: self._advance(cursor, seq))
+        self._passed += sum(one.size for one in done)
         state.position = seq
-        state.given = [one for one in state.given if one.decoded.seq > seq]
+        state.given = state.given[len(done) :]
         self._evict()
 
-    def _advance(self, cursor: str, seq: int) -> None:
-        self._journal.advance(cursor, seq)
-        if seq - self._trimmed >= TRIM_RECORDS or seq == self._head:
-            self._trimmed = seq
+    def _advance(
+        self, cursor: str, seq: int, notes: Mapping[str, bytes] | None = None, refusals: Sequence[Refusal] = ()
+    ) -> None:
+        self._journal.advance(cursor, seq, notes=notes, refusals=refusals)
+        if seq - self._trimmed >= TRIM_RECORDS or self._passed >= TRIM_BYTES or seq == self._head:
             self._journal.trim()
+            self._trimmed = seq
+            self._passed = 0
 
     async def _account(self, done: Sequence[_Loaded], seq: int, refused: Sequence[RefusedPoint]) -> None:
-        """Commit what became of the packs; only fresh ones count, and each only once."""
+        """Commit the cursor and what became of the packs; only fresh ones count."""
         changes: dict[StationId, Account] = {}
         refusals: list[Refusal] = []
         for one in done:
             decoded = one.decoded
-            change = changes.setdefault(decoded.station, Account())
+            change = changes.get(decoded.station)
+            if change is None:
+                change = changes[decoded.station] = Account()
             change.bytes += one.size
             if decoded.fresh:
                 change.stored += len(decoded.observations)
-                change.refused += sum(refusal.count for refusal in one.late)
-                refusals += one.late
+                if one.late:
+                    change.refused += sum(refusal.count for refusal in one.late)
+                    refusals += one.late
         if refused:
             counted = {id(point) for one in done if one.decoded.fresh for point in one.decoded.observations}
             refusals += _refusals([p for p in refused if id(p.observation) in counted], changes, self._clock.now())
-        after, notes = self._accounts.prepared(changes, seq)
-        await self._disk.run(lambda: self._journal.append((), refusals=refusals, notes=notes))
-        self._accounts.committed(after, seq)
+        after, notes = self._accounts.prepared(changes)
+        await self._disk.run(lambda: self._advance(STORE, seq, notes, refusals))
+        self._accounts.committed(after)
         self._quarantine.added(refusals)
         for station, change in changes.items():
             self._limits.released(station, change.bytes)
@@ -241,9 +251,9 @@ class Feed:
             state = self._cursors.setdefault(name, _Cursor(position))
         return state
 
-    async def _load(self, after: int, want: int, end: int | None) -> list[_Loaded]:
+    async def _load(self, after: int, want: int) -> list[_Loaded]:
         """Packs behind ``after`` with about ``want`` observations, from memory where they are, else read."""
-        last = self._head if end is None else min(end, self._head)
+        last = self._head
         if after >= last:
             return []
         found = []

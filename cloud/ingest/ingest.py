@@ -125,7 +125,7 @@ class Ingest:
     def _load(self) -> None:
         journal = self._journal
         self.tracker.load(journal.notes(tracker.PREFIX))
-        self.accounts.load(journal.stream, journal.note(accounts.UPTO), journal.notes(accounts.PREFIX))
+        self.accounts.load(journal.stream, journal.note(accounts.STREAM), journal.notes(accounts.PREFIX))
         if self.accounts.moved:
             brought = {}
             for station in self.tracker.stations():

@@ -93,7 +93,7 @@ def user(path: Path) -> Finding | None:
     with contextlib.suppress(OSError):
         owner = path.parent.stat().st_uid
         if os.geteuid() == 0 and owner != 0:
-            words = f"you are root, and {path.parent} belongs to {_name(owner)}: what root may, that user may not"
+            words = f"you are root, and {path.parent} belongs to {_name(owner)}: what you may, that user may not"
             return Finding("look", "user", f"{words}; ask again as sudo -u {_name(owner)} hinomi doctor …")
     return None
 

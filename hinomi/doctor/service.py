@@ -76,7 +76,7 @@ def _database(config: CloudConfig) -> Finding:
         return (
             made
             if made.verdict == "fail"
-            else Finding("look", what, f"{file} is made at the first start or {_ADD}")
+            else Finding("look", what, f"{file} is made at the first start, or by '{_ADD}'")
         )
     try:
         database = Database(config.database.url)

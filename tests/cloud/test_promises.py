@@ -2,17 +2,25 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import random
+import subprocess
+import sys
 import time
+import urllib.request
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
-from support.cloud import CloudProcess, rows_of_sqlite, write_config
+from paho.mqtt import publish
+from support.cloud import ROOT, CloudProcess, rows_of_influx, rows_of_sqlite, write_config
 from support.proxy import FaultProxy
 from support.senders import Oracle, Sender
-from support.servers import Mosquitto
+from support.servers import Influx, Mosquitto, http_get
+from support.small_disk import SmallDisk, small_disk
 
 from sensing.topic import StationId
 
@@ -150,3 +158,151 @@ async def test_a_broker_whose_queue_overflows_loses_nothing_for_us(tmp_path: Pat
     finally:
         cloud.kill()
         broker.kill()
+
+
+async def test_a_full_disk_stops_all_acknowledging_and_ends_by_itself(broker, tmp_path: Path):
+    """Another writer fills the disk while the store is away; first the store comes back, then the room."""
+    rng = random.Random(seed())
+    server = Influx(tmp_path / "influx")
+    server.start()
+    store = f'type = "influx1"\nurl = "{server.url}"'
+    with small_disk(tmp_path, "24m") as disk:
+        journal = f'path = "{disk.mount}/arrival.db"'
+        config = write_config(tmp_path / "cloud", broker.port, STATIONS, store=store, journal=journal)
+        cloud = CloudProcess(config, wrap=disk.inside)
+        try:
+            cloud.start()
+            async with sending(broker.port, tmp_path, rng) as (senders, oracle):
+                await fill_up(cloud, server, senders, disk)
+                await asyncio.to_thread(server.start)
+                await drained(senders)
+                assert cloud.health()["ok"], "emptied by the store, though the disk is as full as before"
+                await fill_up(cloud, server, senders, disk)
+                cloud.kill()
+                disk.free()
+                await asyncio.to_thread(server.start)
+                await asyncio.to_thread(cloud.start)
+                await drained(senders)
+                loss = await asyncio.to_thread(cloud.wait_stored)
+                cloud.stop()
+                account(loss, oracle, await asyncio.to_thread(rows_of_influx, server, "hinomi_town"))
+        finally:
+            cloud.kill()
+            server.kill()
+
+
+async def fill_up(cloud: CloudProcess, server: Influx, senders: list[Sender], disk: SmallDisk) -> None:
+    """No store, no room: until the cloud says that it acknowledges nothing."""
+    for sender in senders:
+        sender.produce(20, 3)
+    await drained(senders)
+    await asyncio.to_thread(cloud.wait_stored)
+    await asyncio.to_thread(server.kill)
+    disk.fill()
+    for sender in senders:
+        sender.produce(100, 300)
+    async with asyncio.timeout(30):
+        while not any("nothing is acknowledged" in problem for problem in cloud.health()["problems"]):
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(2)
+    assert all(sender.pending for sender in senders), "told too early"
+
+
+async def test_poison_and_garbage_stop_nothing_and_stand_in_quarantine(broker, tmp_path: Path):
+    """1 % garbage, 30 poison messages at once, a point that InfluxDB refuses; the good around them is stored."""
+    rng = random.Random(seed())
+    server = Influx(tmp_path / "influx")
+    server.start()
+    store = f'type = "influx1"\nurl = "{server.url}"'
+    cloud = CloudProcess(write_config(tmp_path / "cloud", broker.port, STATIONS, store=store))
+    try:
+        cloud.start()
+        influx(server, "CREATE DATABASE hinomi_town")
+        await asyncio.to_thread(refuse_snow, server)
+        async with sending(broker.port, tmp_path, rng) as (senders, oracle):
+            for sender in senders:
+                sender.garbage = one_percent_garbage
+            before = await throughput(cloud, senders)
+            await asyncio.to_thread(poison, broker.port, rng)
+            async with asyncio.timeout(5):
+                while await throughput(cloud, senders) < before * 0.7:
+                    pass
+            await drained(senders)
+            loss = await asyncio.to_thread(cloud.wait_stored)
+            rows = [json.loads(line) for line in quarantine(cloud, "list", "--json").splitlines()]
+            code = cloud.stop()
+            promised = oracle.read()
+            assert influx(server, "SELECT count(value) FROM water_level WHERE sensor = 'gauge'") == len(promised)
+            assert code == 0
+            assert loss["stored"] == len(promised) + 30
+            assert loss["quarantined"] == 30 + 1
+            assert loss["unaccounted"] == 0
+            reasons = Counter(row["reason"] for row in rows)
+            assert reasons["wrong_unit"] == 30
+            assert reasons["must_understand"] == 30
+            assert reasons["malformed"] > 3
+            refused = next(row for row in rows if "field type conflict" in row["detail"])
+            assert refused["source"] == "town/s0"
+            assert refused["readings"] == 1
+    finally:
+        cloud.kill()
+        server.kill()
+
+
+def one_percent_garbage(rng: random.Random) -> bytes | None:
+    return rng.randbytes(rng.randrange(1, 300)) if rng.random() < 0.01 else None
+
+
+def influx(server: Influx, query: str) -> int | None:
+    text = (
+        http_get(f"{server.url}/query?{urlencode({'q': query, 'db': 'hinomi_town'})}") if query[0] == "S" else None
+    )
+    if text is None:
+        body = urlencode({"q": query}).encode()
+        urllib.request.urlopen(f"{server.url}/query", body, timeout=10).close()
+        return None
+    series = json.loads(text)["results"][0].get("series")
+    return series[0]["values"][0][1] if series else 0
+
+
+def refuse_snow(server: Influx) -> None:
+    """From now on this InfluxDB takes no number as a snow depth."""
+    line = f'snow_depth,community=town,station=other,sensor=x value="deep" {time.time_ns()}'
+    urllib.request.urlopen(f"{server.url}/write?db=hinomi_town", line.encode(), timeout=10).close()
+
+
+async def throughput(cloud: CloudProcess, senders: list[Sender]) -> float:
+    """Readings a second that are acknowledged end to end."""
+    begun, before = time.monotonic(), sum(sender.acked for sender in senders)
+    while time.monotonic() - begun < 2.0:
+        for sender in senders:
+            if sender.pending < 100:
+                sender.produce(10, 2)
+        await asyncio.sleep(0.02)
+    return (sum(sender.acked for sender in senders) - before) / (time.monotonic() - begun)
+
+
+def poison(port: int, rng: random.Random) -> None:
+    """30 packs that must be understood and are not, 30 with one reading in a wrong unit, one with snow."""
+    now = int(time.time()) - 86_000
+    payloads = []
+    for number in range(30):
+        good = {"n": "town/s0/other/water_level", "u": "m", "v": 1.0, "t": now + number}
+        bad = {"n": "town/s0/other/water_level", "u": "Cel", "v": 1.0, "t": now + number + 0.5}
+        payloads += [json.dumps([good | {"strange_": number}]), json.dumps([good, bad])]
+    payloads.append(json.dumps([{"n": "town/s0/snow/snow_depth", "v": 3.0, "t": now}]))
+    rng.shuffle(payloads)
+    publish.multiple(
+        [{"topic": STATIONS[0].topic("obs"), "payload": payload, "qos": 1} for payload in payloads], port=port
+    )
+
+
+def quarantine(cloud: CloudProcess, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "hinomi", "cloud", "quarantine", *arguments, "--config", str(cloud.config)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    return done.stdout

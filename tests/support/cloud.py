@@ -1,5 +1,6 @@
 """The cloud service as a process of its own, to be killed."""
 
+import csv
 import json
 import os
 import select
@@ -9,12 +10,13 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from support.servers import die_with_parent
+from support.servers import Influx, die_with_parent
 
 from cloud.db import Database
 from cloud.fleet.registry import Registry
@@ -60,9 +62,10 @@ port = 0
 
 
 class CloudProcess:
-    """``hinomi cloud run``; start, stop, kill, start again."""
+    """``hinomi cloud run``; start, stop, kill, start again. ``wrap`` may run it in a namespace."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, wrap: Callable[[list[str]], list[str]] = list) -> None:
+        self.wrap = wrap
         self.config = config
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
@@ -76,7 +79,7 @@ class CloudProcess:
     def spawn(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hinomi", "cloud", "run", "--config", str(self.config)],
+                self.wrap([sys.executable, "-m", "hinomi", "cloud", "run", "--config", str(self.config)]),
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=ROOT,
@@ -155,4 +158,18 @@ def rows_of_sqlite(path: Path) -> dict[tuple[str, str, str, int], float]:
         connection.close()
     rows = {tuple(row[:4]): row[4] for row in found}
     assert len(rows) == len(found)
+    return rows
+
+
+def rows_of_influx(server: Influx, database: str) -> dict[tuple[str, str, str, int], float]:
+    """The same of an InfluxDB 1.x, by its CSV."""
+    text = "SELECT value FROM /.*/ GROUP BY station, sensor"
+    query = urllib.parse.urlencode({"db": database, "epoch": "ms", "q": text})
+    request = urllib.request.Request(f"{server.url}/query?{query}", headers={"Accept": "application/csv"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
+    rows = {}
+    for quantity, tags, at, value in list(csv.reader(lines))[1:]:
+        sensor, station = (part.split("=")[1] for part in tags.split(","))
+        rows[(station, sensor, quantity, int(at))] = float(value)
     return rows

@@ -97,6 +97,7 @@ class Sender:
                     protocol=aiomqtt.ProtocolVersion.V5,
                     timeout=5,
                 ) as client:
+                    client.pending_calls_threshold = BURST
                     await client.subscribe(self.station.topic("ack"), qos=0)
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._hear(client))
