@@ -60,9 +60,9 @@ def _pack(station: int, seq: int, per_pack: int) -> bytes:
     for index in range(per_pack):
         sensor, quantity, unit = QUANTITIES[(first + index) % len(QUANTITIES)]
         value = {"m": 1.0, "Cel": 20.0, "hPa": 1013.0}[unit] + (first + index) % 40 / 100
-        record = {"n": f"{sensor}/{quantity}", "u": unit, "v": value, "t": index}
+        record = {"n": f"{sensor}/{quantity}", "u": unit, "v": value, "t": at / 1000 + index}
         records.append(record)
-    records[0] = {"bn": f"{COMMUNITY}/s{station}/", "bt": at / 1000, "bver": 26, **records[0], **labels}
+    records[0] = {"bn": f"{COMMUNITY}/s{station}/", "bver": 26, **records[0], **labels}
     return json.dumps(records, separators=(",", ":")).encode()
 
 
@@ -174,10 +174,11 @@ class Meter:
 
 
 def count(influx: Influx, database: str) -> int:
-    """Readings in the database."""
+    """Readings in the database; Telegraf calls all of them ``senml`` and their field ``v``."""
     total = 0
-    for _, quantity, _ in QUANTITIES:
-        answer = query(influx, f'SELECT count("value") FROM "{quantity}"', database)
+    names = [("value", quantity) for _, quantity, _ in QUANTITIES]
+    for field, measurement in [("v", "senml")] if database == "telegraf" else names:
+        answer = query(influx, f'SELECT count("{field}") FROM "{measurement}"', database)
         for series in answer["results"][0].get("series", []):
             total += int(series["values"][0][1])
     return total

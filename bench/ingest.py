@@ -109,6 +109,8 @@ def telegraf(program: str, folder: Path, broker: Mosquitto, influx: Influx, data
       path = "@this"
       tags = ["n"]
       included_keys = ["n", "v", "t"]
+      timestamp_key = "t"
+      timestamp_format = "unix"
 [[outputs.influxdb]]
   urls = ["{influx.url}"]
   database = "{database}"

@@ -64,7 +64,8 @@ async def look(path: Path, around: Around) -> Findings:
     yield _agent(running)
     troubles = _troubles(running)
     for section in config.sensors:
-        yield troubles.pop(f"sensor {section.name}", None) or _devices(section)
+        part = f"sensor {section.name}"
+        yield troubles.pop(part) if part in troubles else _devices(section)
     for finding in troubles.values():
         yield finding
     if running is None:
