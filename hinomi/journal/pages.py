@@ -52,7 +52,7 @@ def cells(page: bytes, overflow: Callable[[int], bytes | None]) -> Iterator[Cell
     for pointer in _pointers(page):
         try:
             yield _cell(page, pointer, overflow)
-        except (IndexError, ValueError, struct.error):
+        except (IndexError, ValueError, OverflowError, struct.error):
             yield None
 
 

@@ -63,3 +63,12 @@ def test_a_chain_of_pages_that_is_a_ring_ends():
     page = page.ljust(PAGE, b"\x01")
     ring = (2).to_bytes(4, "big") + bytes(PAGE - 4)
     assert list(cells(page, lambda _: ring)) == [None]
+
+
+def test_a_column_far_beyond_the_row_is_not_read():
+    """A length of more than 2^63 bytes, then a number with a fraction behind it."""
+    types = b"\xff" * 8 + b"\xfe" + b"\x07"
+    payload = bytes([len(types) + 1]) + types + bytes(20)
+    row = bytes([len(payload), 1]) + payload
+    page = (b"\x0d\0\0\0\x01\0\0\0" + (3000).to_bytes(2, "big")).ljust(3000, b"\0") + row
+    assert list(cells(page.ljust(PAGE, b"\0"), lambda _: None)) == [None]
