@@ -1,7 +1,8 @@
 """What the journal costs: time a pack, wear of a flash card, size of the file, time to open a damaged one.
 
 ``python bench/journal.py [--wear] [--out FILE.json]`` prints tables and writes JSON. Times stand beside a bare
-SQLite table of two columns with the same commits in the same run, so that the disk's own slowness can be seen.
+SQLite table of two columns with the same commits in the same run, and the processor's share stands apart, so that
+the disk's own slowness can be seen.
 ``--wear`` counts the bytes that reach the device of a file system of its own (a loop device: needs root).
 """
 
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from hinomi.journal import Entry, schema
 from hinomi.journal.sqlite import SqliteJournal
@@ -35,11 +37,24 @@ def opened(path: Path, headroom_bytes: int = 0) -> SqliteJournal:
     )
 
 
-def timed(count: int, work: Callable[[], object]) -> float:
-    """Microseconds for each of ``count``."""
-    began = time.perf_counter()
+class Cost(NamedTuple):
+    """Microseconds."""
+
+    wall: float
+    cpu: float
+
+    def __str__(self) -> str:
+        return f"{self.wall:.2f}/{self.cpu:.2f}"
+
+
+def timed(count: int, work: Callable[[], object]) -> Cost:
+    """What each of ``count`` costs."""
+    began, cpu = time.perf_counter(), time.process_time()
     work()
-    return (time.perf_counter() - began) / count * 1e6
+    return Cost(
+        (time.perf_counter() - began) / count * 1e6,
+        (time.process_time() - cpu) / count * 1e6,
+    )
 
 
 def entries(size: int, count: int) -> list[Entry]:
@@ -48,7 +63,7 @@ def entries(size: int, count: int) -> list[Entry]:
     return [Entry(rng.randbytes(size), READINGS_A_PACK, "reading") for _ in range(count)]
 
 
-def ours(folder: Path, size: int, group: int, packs: int) -> dict[str, float]:
+def ours(folder: Path, size: int, group: int, packs: int) -> dict[str, Cost]:
     """Microseconds a pack of each call, in groups."""
     journal = opened(folder / "ours.db")
     some = entries(size, group)
@@ -76,7 +91,7 @@ def ours(folder: Path, size: int, group: int, packs: int) -> dict[str, float]:
     return times
 
 
-def bare(folder: Path, size: int, group: int, packs: int) -> dict[str, float]:
+def bare(folder: Path, size: int, group: int, packs: int) -> dict[str, Cost]:
     """The same with nothing but SQLite."""
     connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
     for pragma in ("page_size = 4096", "journal_mode = WAL", "synchronous = FULL"):
@@ -106,20 +121,15 @@ def bare(folder: Path, size: int, group: int, packs: int) -> dict[str, float]:
 def times() -> list[dict[str, object]]:
     """Each size of pack and of group."""
     rows: list[dict[str, object]] = []
-    print(
-        f"{'us a pack':25}{'append':>9}{'read':>7}{'mark_sent':>11}{'remove':>8}{'adv+trim':>10}"
-        f"   bare SQLite: append, read, remove"
-    )
+    calls = ("append", "read", "mark_sent", "remove", "advance+trim")
+    print(f"{'us a pack, wall/processor':27}" + "".join(f"{call:>15}" for call in calls))
     for size, group in ((60, 100), (PACK_BYTES, 100), (2000, 100), (PACK_BYTES, 10), (PACK_BYTES, 1)):
         packs = PACKS if group == 100 else PACKS // 4 if group == 10 else 2000
         with tempfile.TemporaryDirectory() as folder:
             mine, plain = ours(Path(folder), size, group, packs), bare(Path(folder), size, group, packs)
         rows.append({"bytes": size, "group": group, "journal_us": mine, "bare_sqlite_us": plain})
-        print(
-            f"{f'{size} bytes, groups of {group}':25}{mine['append']:9.2f}{mine['read']:7.2f}"
-            f"{mine['mark_sent']:11.2f}{mine['remove']:8.2f}{mine['advance+trim']:10.2f}"
-            f"{plain['append']:21.2f}{plain['read']:7.2f}{plain['remove']:8.2f}"
-        )
+        for name, costs in ((f"{size} bytes, groups of {group}", mine), ("  bare SQLite", plain)):
+            print(f"{name:27}" + "".join(f"{costs.get(call, '')!s:>15}" for call in calls))
     return rows
 
 
@@ -158,7 +168,7 @@ def openings() -> list[dict[str, float]]:
                 journal.append(some)
             journal.close()
             size = path.stat().st_size
-            sound = timed(1, lambda path=path: opened(path).close()) / 1e6
+            sound = timed(1, lambda path=path: opened(path).close()).wall / 1e6
             with path.open("r+b") as file:
                 file.write(os.urandom(schema.PAGE))
             began = time.perf_counter()

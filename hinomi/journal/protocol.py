@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import msgspec
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """What is appended: ``body`` (opaque), how many readings are in it, and an opaque ``kind`` label."""
 
     body: bytes
@@ -20,7 +20,7 @@ class Entry(msgspec.Struct, frozen=True):
     kind: str = ""
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """What is read back.
 
     Attributes:

@@ -45,26 +45,26 @@ FIRST_ROWS: dict[str, tuple[int | str | bytes, ...]] = {
     "note": (0, "", b""),
 }
 
-_encode = msgspec.msgpack.Encoder().encode
+encode = msgspec.msgpack.Encoder().encode
 # Keeps the sum within four signed bytes.
-_MIDDLE = 1 << 31
+MIDDLE = 1 << 31
 
 
 def seal(*values: object) -> int:
     """The sum of a row of any table but ``record`` and ``refusal``; the first value is the table's name."""
-    return crc32(_encode(values)) - _MIDDLE
+    return crc32(encode(values)) - MIDDLE
 
 
 def seal_record(head: tuple[int, int, int, int, int, str], body: bytes | None) -> int:
     """The sum of a record: ``head`` is (id, total, volume, count, thinned, kind)."""
-    if type(body) is not bytes:  # a tombstone; or a broken row, whose sum then does not fit
-        return crc32(_encode((head, body))) - _MIDDLE
-    return crc32(body, crc32(_encode(head))) - _MIDDLE
+    if type(body) is bytes:
+        return crc32(body, crc32(encode(head))) - MIDDLE
+    return crc32(encode((head, body))) - MIDDLE  # a tombstone; or a broken row, whose sum then does not fit
 
 
 def seal_refusal(head: tuple[int, str, str, str, int, int], body: bytes) -> int:
     """The sum of a refusal: ``head`` is (id, reason, detail, source, at, count)."""
-    return crc32(_encode(("refusal", head, body))) - _MIDDLE
+    return crc32(encode(("refusal", head, body))) - MIDDLE
 
 
 def create(path: Path) -> sqlite3.Connection:
