@@ -34,7 +34,7 @@ bench: $(VENV)/.dev servers
 	done
 
 up:
-	docker compose up --build
+	@if docker compose version >/dev/null 2>&1; then docker compose up --build; else docker-compose up --build; fi
 
 servers:
 	@deploy/test-servers.sh

@@ -51,8 +51,8 @@ async def look(path: Path, around: Around) -> Findings:
         ConfigError: the configuration itself is at fault.
     """
     config = load(path)
-    has = f"{len(config.sensors)} sensors, {len(config.intakes)} intakes"
-    yield Finding("ok", "configuration", f"{config.station}: {has}")
+    has = f"sensors: {len(config.sensors)}, intakes: {len(config.intakes)}"
+    yield Finding("ok", "configuration", f"{config.station}; {has}")
     yield clock(around, trusted=config.clock_trusted, replayed=config.clock is not None)
     journal = config.journal
     if (finding := user(journal.path)) is not None:
