@@ -1,7 +1,8 @@
-"""What an acknowledgement does to the journal; runs in the writer thread."""
+"""What an acknowledgement does to the journal, and how one is asked for; runs in the writer thread."""
 
 from edge.outbox import Ack
-from hinomi.journal.protocol import Journal
+from edge.wire import Stand
+from hinomi.journal.protocol import Entry, Journal, Record
 
 # How many records are looked at together.
 A_READ = 100
@@ -21,6 +22,25 @@ def settle(journal: Journal, ack: Ack) -> bool:
         return True
     journal.remove(ack.upto, ack.also)
     return False
+
+
+def append_nothing(journal: Journal) -> int:
+    """A pack of nothing: its acknowledgement tells the time, and what the cloud knows of us; returns its number."""
+    (seq,) = journal.append([Entry(b"")])
+    journal.entomb([seq])
+    return seq
+
+
+def ask(journal: Journal) -> tuple[Record, Stand]:
+    """A pack of nothing that goes out now, before all others.
+
+    Raises:
+        Transient: the disk is full or failing.
+    """
+    seq = append_nothing(journal)
+    journal.mark_sent([seq])
+    (record,) = journal.read(seq - 1, limit=1)
+    return record, Stand(journal.stream, journal.stats())
 
 
 def _never_sent(journal: Journal, low: int, high: int) -> bool:

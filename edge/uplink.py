@@ -24,7 +24,7 @@ from edge.pick import Ask, Turn, pick
 from edge.waiting import wait_for
 from hinomi.clock import Clock
 from hinomi.errors import Rejected, Transient
-from hinomi.journal.protocol import Entry, Journal, Record
+from hinomi.journal.protocol import Record
 from sensing.observation import ClockQuality
 from sensing.senml import Pack, encode
 
@@ -37,6 +37,9 @@ GOOD_S = 10.0
 # How long to wait for the retained acknowledgement (s), which saves resending what the cloud has; the broker sends
 # it right behind its answer to the subscription.
 RETAINED_ACK_S = 0.2
+# How long (s) to wait, after a start without a retained one, for the answer to a pack of nothing: a card that is an
+# older copy must learn it before it sends under numbers that the cloud knows already.
+FIRST_ACK_S = 10.0
 # How often the status is told (s), and how soon after the last time when something changed.
 STATUS_EVERY_S = 300.0
 STATUS_SOON_S = 10.0
@@ -82,6 +85,7 @@ class Uplink:
         self._answered_at = 0.0
         self._wake = backlog.changed
         self._acknowledged = asyncio.Event()
+        self._knows = False
 
     async def run(self) -> None:
         """Connect, and again after each loss, with growing waits; nothing that happens there loses a pack."""
@@ -123,11 +127,25 @@ class Uplink:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen(link))
             await self._subscribe(link)
-            if stats.records:
-                await wait_for(self._acknowledged, self._pace, RETAINED_ACK_S)
+            if stats.next_seq > 1:
+                await self._hear_of_us(link, tasks, answered=stats.base > 1)
             tasks.create_task(self._tell(link))
             tasks.create_task(self._ask_time())
             tasks.create_task(self._send(link, tasks))
+
+    async def _hear_of_us(self, link: Link, tasks: asyncio.TaskGroup, *, answered: bool) -> None:
+        """Wait for the retained acknowledgement; where one was ``answered`` once and is gone, ask after a start."""
+        if await wait_for(self._acknowledged, self._pace, RETAINED_ACK_S) or self._knows or not answered:
+            return
+        with contextlib.suppress(Transient):
+            self._start(link, *await self._backlog.run(acked.ask), tasks)
+            self._knows = await wait_for(self._acknowledged, self._pace, FIRST_ACK_S)
+
+    def _start(self, link: Link, record: Record, stand: wire.Stand, tasks: asyncio.TaskGroup) -> None:
+        """Send without waiting for the broker."""
+        payload = self._payload(record, stand)
+        self._outbox.sent(record.seq, len(payload), self._pace.monotonic())
+        tasks.create_task(self._publish(link, record.seq, payload))
 
     async def _subscribe(self, link: Link) -> None:
         topic = self._config.station.topic("ack")
@@ -163,7 +181,7 @@ class Uplink:
         await self._pace.sleep(ASK_TIME_AFTER_S)
         while self._clock.correction(self._clock.setting.number) is None:
             with contextlib.suppress(Transient):
-                await self._backlog.run(_append_nothing)
+                await self._backlog.run(acked.append_nothing)
                 self._wake.set()
             await self._pace.sleep(ASK_TIME_EVERY_S)
 
@@ -179,9 +197,7 @@ class Uplink:
                 continue
             self._outbox.forget(turn.vanished)
             for record in turn.records:
-                payload = self._payload(record, turn.stand)
-                self._outbox.sent(record.seq, len(payload), self._pace.monotonic())
-                tasks.create_task(self._publish(link, record.seq, payload))
+                self._start(link, record, turn.stand, tasks)
             if turn.records or turn.more:
                 # Others run in between; what was committed meanwhile is looked at first.
                 await asyncio.sleep(0)
@@ -263,6 +279,7 @@ class Uplink:
             return
         now = self._pace.monotonic()
         sent_at = self._outbox.acknowledged(ack)
+        self._knows = True
         if live:
             self._answered_at = now
             self._outbox.cloud_is_there(now)
@@ -281,11 +298,8 @@ class Uplink:
             f"the cloud acknowledged packs of this journal, up to {ack.highest}, which were never issued here: the "
             f"card is an older copy or was restored; a new stream was begun, nothing held here is lost"
         )
+        self._acknowledged.set()
         self._wake.set()
-
-
-def _append_nothing(journal: Journal) -> None:
-    journal.entomb(journal.append([Entry(b"")]))
 
 
 def refused(code: object) -> bool:

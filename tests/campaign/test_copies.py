@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.campaign import Town
+from support.campaign_copies import copy, put_back
 from support.campaign_load import Key, rows_of
 from support.servers import need
 from support.stations import SocketClient, reading
@@ -76,12 +77,6 @@ def observed(tmp_path: Path) -> Iterator[Observed]:
         yield Observed(town)
 
 
-def copy(source: Path, target: Path) -> None:
-    """A card, or a folder, to its last file; what stood at the target is gone."""
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target, ignore=lambda _, names: [name for name in names if name.endswith(".sock")])
-
-
 def roll_back_the_card(observed: Observed, *, before: int, between: int, keep_mark: bool = False) -> None:
     """The agent is down; its folder is as it was ``between`` packs ago, but perhaps for the mark."""
     card, backup = observed.town.folder / AGENT, observed.town.folder / "backup"
@@ -94,14 +89,6 @@ def roll_back_the_card(observed: Observed, *, before: int, between: int, keep_ma
     observed.acknowledged()
     observed.agent.kill()
     put_back(backup, card, "edge.db.lock" if keep_mark else "")
-
-
-def put_back(backup: Path, folder: Path, mark: str) -> None:
-    """Restore all of a folder, or all but the mark of how far its journal had come."""
-    kept = (folder / mark).read_bytes() if mark else b""
-    copy(backup, folder)
-    if mark:
-        (folder / mark).write_bytes(kept)
 
 
 def test_a_rolled_back_card_begins_a_new_stream(observed: Observed) -> None:
@@ -127,6 +114,24 @@ def test_a_rolled_back_card_that_was_out_of_reach_for_long_loses_nothing(observe
     assert observed.stored() == observed.accepted
     assert "older copy" in observed.notices()
     observed.expect(accepted=80, stored=80)
+
+
+def test_a_rolled_back_card_asks_where_the_broker_has_forgotten(observed: Observed) -> None:
+    """No acknowledgement is retained any more, and more packs wait than the copy lacks: nothing may go out yet."""
+    roll_back_the_card(observed, before=10, between=5)
+    broker = observed.town.parts["broker"]
+    observed.cloud.stop()
+    broker.kill()
+    observed.agent.start()
+    observed.push(30)
+    broker.start()
+    observed.town.until(lambda: "town.bridge" in broker.text.rpartition("root/admin")[2], 20)
+    time.sleep(1.0)
+    observed.cloud.start()
+    observed.acknowledged()
+    assert observed.stored() == observed.accepted
+    assert "older copy" in observed.notices()
+    observed.expect(accepted=45, stored=45)
 
 
 def test_an_older_file_beside_the_newer_mark_is_told_at_once(observed: Observed) -> None:

@@ -185,10 +185,11 @@ class Town:
             found = json.loads(error.read())
         return found
 
-    def until(self, condition: Callable[[], object], seconds: float, what: str = "") -> None:
+    def until(self, condition: Callable[[], object], seconds: float, state: Callable[[], object] = str) -> None:
+        """Wait; ``state`` says how things stand if it takes too long."""
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, what or "not in time"
+            assert time.monotonic() < end, f"not in time: {state()}"
             for part in self.parts.values():
                 part.check()
             time.sleep(0.1)

@@ -5,7 +5,7 @@ import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal
 
 from support.campaign import Town
@@ -21,19 +21,30 @@ class Chaos:
         story: what was done when, for the one who reads a failure.
     """
 
-    def __init__(self, town: Town, rng: random.Random, *, longest_s: float = 1.5) -> None:
+    def __init__(
+        self, town: Town, rng: random.Random, *, longest_s: float = 1.5, spared: Collection[str] = ()
+    ) -> None:
+        """Begin; ``spared`` are parts that are stopped and frozen, but not killed."""
         self.done: Counter[str] = Counter()
         self.story: list[str] = []
         self._town = town
         self._rng = rng
         self._longest_s = longest_s
+        self._mortal = sorted(town.parts.keys() - set(spared))
         self._began = time.monotonic()
         self._heals: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
 
     def run(self, faults: int, *, gap_s: float = 0.7) -> None:
         """So many faults, up to twice ``gap_s`` apart; then all is healed."""
-        kinds = {self._kill: 8, self._kill_several: 3, self._restart: 2, self._freeze: 2, self._break_net: 8}
+        kinds = {
+            self._kill: 8,
+            self._kill_several: 3,
+            self._restart: 2,
+            self._reload: 1,
+            self._freeze: 2,
+            self._break_net: 8,
+        }
         for _ in range(faults):
             self._pass(self._rng.uniform(0.0, 2 * gap_s))
             (kind,) = self._rng.choices(list(kinds), list(kinds.values()))
@@ -44,10 +55,10 @@ class Chaos:
             self._pass(max(0.0, self._heals[0][0] - time.monotonic()))
 
     def _kill(self) -> None:
-        self._kill_these(self._rng.sample(sorted(self._town.parts), 1))
+        self._kill_these(self._rng.sample(self._mortal, 1))
 
     def _kill_several(self) -> None:
-        self._kill_these(self._rng.sample(sorted(self._town.parts), self._rng.randint(2, len(self._town.parts))))
+        self._kill_these(self._rng.sample(self._mortal, self._rng.randint(2, len(self._mortal))))
 
     def _kill_these(self, names: list[str]) -> None:
         for name in names:
@@ -65,6 +76,14 @@ class Chaos:
             self._tell(f"stop {name}")
             part.stop()
             self._later(part.start)
+
+    def _reload(self) -> None:
+        name = self._rng.choice([*self._town.agents, "broker"])
+        part = self._town.parts[name]
+        # A process that has just begun does not listen for it yet, and ends.
+        if not part.down and part.age_s > 5.0:
+            self._tell(f"reload {name}")
+            part.hang_up()
 
     def _freeze(self) -> None:
         name = self._rng.choice(sorted(self._town.parts))

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class Part:
         self.down = True
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
 
     @property
     def text(self) -> str:
@@ -41,6 +43,17 @@ class Part:
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - only a system call, no lock can be held
             )
         self.down = False
+        self._started = time.monotonic()
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self._started
+
+    def hang_up(self) -> None:
+        """Have it read its configuration again."""
+        self.check()
+        self._living().send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
