@@ -180,6 +180,14 @@ async def blind_accept(bench: Bench, reading: Pushed) -> list:
     return await accepting
 
 
+async def test_how_far_times_ran_ahead_is_committed_with_them(bench: Bench) -> None:
+    readings = [Pushed("gauge", "water_level", float(number)) for number in range(50)]
+    assert not await bench.collector.accept(readings, wait_s=0.0, interval_s=0)
+    latest = max(reading.measured_at for reading in bench.committed())
+    assert latest > NOW + 400
+    assert bench.journal.note("latest") == str(latest).encode()
+
+
 async def test_devices_that_invent_names_are_stopped(bench: Bench) -> None:
     readings = [Pushed(f"s{number}", "pm2_5", 1.0) for number in range(MAX_DATASTREAMS + 5)]
     refused = await bench.collector.accept(readings, wait_s=0.0, interval_s=60)

@@ -236,6 +236,7 @@ def test_a_senseless_acknowledgement_deletes_nothing(
         assert pending(client)() == 4
         cloud.silent = False
         cloud.wait(lambda _: pending(client)() == 0)
+    assert len(cloud.streams) == 1, "and begins no new stream"
 
 
 def test_a_broken_line_loses_nothing(tmp_path: Path, mosquitto: Server, cloud: Acker, client: SocketClient) -> None:
