@@ -61,8 +61,11 @@ def killed_run(path: Path, model: ModelJournal, seed: int) -> int:
 
 def main(path: Path, seed: int, kills: int) -> dict[str, int]:
     model = ModelJournal(CAP)
+    first = open_sqlite(path, cap_bytes=CAP)
     for name in ("store", "judge"):
         model.cursor(name)
+        first.cursor(name)
+    first.close()
     calls = further = 0
     for number in range(kills):
         done = killed_run(path, copy.deepcopy(model), seed + number)
