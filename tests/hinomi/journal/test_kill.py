@@ -42,9 +42,9 @@ def campaign(folder: Path, seed: int, kills: int) -> dict[str, int]:
 
 
 def test_hundreds_of_kills_lose_nothing_that_had_returned(folder):
-    result = campaign(folder, seed_of_run(7), 300)
-    assert result["kills"] == 300
-    assert result["calls"] > 1000
+    result = campaign(folder, seed_of_run(7), 200)
+    assert result["kills"] == 200
+    assert result["calls"] > 500
     assert result["one_further"] > 0, "no kill hit between a commit and its return: the test is too tame"
 
 
