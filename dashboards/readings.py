@@ -13,7 +13,7 @@ from sensing.quantity import QUANTITIES, Quantity
 GENERATED = Path(__file__).parent / "generated" / "readings.json"
 
 # What a neighbourhood looks at first; the rest of the table is one variable away in the last panel.
-SHOWN = ("water_level", "rain_rate", "pm2_5", "wbgt", "temperature", "humidity")
+SHOWN = ("water_level", "rain_increment", "pm2_5", "wbgt", "temperature", "humidity")
 
 # Grafana's spelling of units; a quantity without one is shown with its UCUM unit as a suffix.
 _UNITS = {"m": "lengthm", "ug/m3": "conμgm3", "Cel": "celsius", "%": "percent", "hPa": "pressurehpa"}
