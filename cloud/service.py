@@ -220,6 +220,7 @@ async def _page(parts: Parts) -> AsyncIterator[str]:
         health=parts.health,
         metrics=ingest.metrics,
         clock=parts.clock,
+        refusing=lambda: parts.writer.problem is not None,
     )
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
     await runner.setup()

@@ -1,7 +1,7 @@
 """From registry, store and loss meter to what the page shows; asked once a second, however many are watching."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cloud.fleet.registry import Presence
@@ -73,9 +73,20 @@ class Gatherer:
         loss: where every reading is.
         clock: the measuring clock.
         pace: real time.
+        refusing: whether the store takes nothing at present; what it answers may then come from memory.
     """
 
-    def __init__(self, *, registry: Registry, store: Store, loss: Losses, clock: Clock, pace: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        store: Store,
+        loss: Losses,
+        clock: Clock,
+        pace: Clock,
+        refusing: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._refusing = refusing
         self._registry = registry
         self._store = store
         self._loss = loss
@@ -104,6 +115,7 @@ class Gatherer:
         losses = {name: self._loss.rows(name) for name in names}
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
         newest, away = await self._newest(names, deadline)
+        away = away or self._refusing()
         stations = sorted(records | newest.keys())
         here, page, pages = paged(stations, page, PAGE_STATIONS)
         drawn = await asyncio.gather(*(self._station(one, newest.get(one, ()), deadline) for one in here))

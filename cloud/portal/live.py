@@ -1,5 +1,6 @@
 """The page's HTTP side: ``/``, ``/api/live.json``, ``/healthz``, ``/metrics``. Nothing here changes anything."""
 
+from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -60,6 +61,7 @@ def build_app(
     clock: Clock,
     pace: Clock | None = None,
     zone: ZoneInfo | None = None,
+    refusing: Callable[[], bool] = lambda: False,
 ) -> web.Application:
     """The application; whoever starts it chooses address and port.
 
@@ -72,8 +74,11 @@ def build_app(
         clock: the measuring clock: a reading's age is counted on it.
         pace: real time; the machine's own when None.
         zone: where people read the page; Japan when None.
+        refusing: whether the store takes nothing at present.
     """
-    gatherer = Gatherer(registry=registry, store=store, loss=loss, clock=clock, pace=pace or SystemClock())
+    gatherer = Gatherer(
+        registry=registry, store=store, loss=loss, clock=clock, pace=pace or SystemClock(), refusing=refusing
+    )
     portal = _Portal(gatherer, health, metrics, zone or ZoneInfo("Asia/Tokyo"))
     app = web.Application()
     app.add_routes(

@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from support.blocking import no_blocking_calls
+from support.servers import Influx
 
 from cloud.config import load_config
 from cloud.db import Database
@@ -47,6 +48,20 @@ def config(tmp_path: Path, mosquitto):
         registry.add(StationRecord(id=StationId.parse(station)), None, 1)
     database.close()
     return load_config(path)
+
+
+@pytest.fixture
+def influx_config(config, tmp_path: Path):
+    """The same service on an InfluxDB of its own, that the test may kill."""
+    server = Influx(tmp_path / "influx")
+    server.start()
+    path = tmp_path / "cloud.toml"
+    text = path.read_text().replace(
+        'type = "sqlite"\npath = "readings.db"', f'type = "influx1"\nurl = "{server.url}"'
+    )
+    path.write_text(text)
+    yield server, path
+    server.kill()
 
 
 def fleet(port: int, log: Path) -> Fleet:
@@ -95,3 +110,33 @@ async def test_readings_reach_the_page_and_nothing_blocks_the_loop(config, mosqu
         accepted, meter = await playing(config, mosquitto.port, tmp_path / "fleet.log")
     assert accepted > 20
     assert (meter["accepted"], meter["stored"], meter["lost"]) == (accepted, accepted, 0)
+
+
+async def test_the_page_says_that_the_store_is_away_while_nothing_can_be_written(config, tmp_path, influx_config):
+    """Readings are then shown from memory, which must not look like a store that works."""
+    server, path = influx_config
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+        service = asyncio.create_task(run(load_config(path), ready.set_result))
+        await asyncio.wait({service, ready}, return_when=asyncio.FIRST_COMPLETED)
+        address = ready.result().removeprefix("ready ")
+
+        async def away() -> bool:
+            async with session.get(f"{address}/api/live.json") as answer:
+                return json.loads(await answer.text())["store_away"]
+
+        async with fleet(load_config(path).broker.real_port, tmp_path / "fleet.log") as stations:
+            sending = asyncio.create_task(stations.run())
+            while not stations.totals().acked:
+                await asyncio.sleep(0.1)
+            assert not await away()
+            server.kill()
+            while not await away():
+                await asyncio.sleep(0.2)
+            server.start()
+            while await away():
+                await asyncio.sleep(0.2)
+            sending.cancel()
+            await asyncio.wait([sending])
+        service.cancel()
+        await asyncio.wait([service])
