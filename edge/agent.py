@@ -11,7 +11,7 @@ import functools
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -75,30 +75,31 @@ async def run(path: Path, around: Surroundings, orders: Orders) -> None:
     """
     config = load(path)
     health = Health(around.pace)
-    async with Disk("journal") as disk, _journal(disk, config, around, health) as journal:
-        agent = Agent(path, Backlog(journal, disk), disk, around, health)
-        await agent.start(config)
-        await agent.run(config, orders)
+    async with Disk("journal") as disk:
+        journal = await _journal(disk, config, around, health, orders)
+        if journal is None:
+            return
+        try:
+            if journal.recovery is not None:
+                health.tell(f"journal: {journal.recovery}")
+            agent = Agent(path, Backlog(journal, disk), disk, around, health)
+            await agent.start(config)
+            await agent.run(config, orders)
+        finally:
+            await disk.run(journal.close)
 
 
-@contextlib.asynccontextmanager
 async def _journal(
-    disk: Disk, config: EdgeConfig, around: Surroundings, health: Health
-) -> AsyncIterator[SqliteJournal]:
-    """The journal, opened in its writer thread; on a full disk, once there is room again."""
+    disk: Disk, config: EdgeConfig, around: Surroundings, health: Health, orders: Orders
+) -> SqliteJournal | None:
+    """The journal, opened in its writer thread, once there is room for it; None: told to stop meanwhile."""
     while True:
         try:
-            journal = await disk.run(lambda: _open_journal(config, around.serial))
-            break
+            return await disk.run(lambda: _open_journal(config, around.serial))
         except Transient as error:
             health.failed("journal", str(error))
-            await around.pace.sleep(FULL_DISK_WAIT_S)
-    try:
-        if journal.recovery is not None:
-            health.tell(f"journal: {journal.recovery}")
-        yield journal
-    finally:
-        await disk.run(journal.close)
+        if await orders.stop_within(around.pace, FULL_DISK_WAIT_S):
+            return None
 
 
 def _open_journal(config: EdgeConfig, serial: str) -> SqliteJournal:

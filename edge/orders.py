@@ -4,6 +4,8 @@ import asyncio
 import signal
 
 from edge.config import EdgeConfig
+from edge.waiting import wait_for
+from hinomi.clock import Clock
 from hinomi.errors import ConfigError, Fault
 
 
@@ -12,7 +14,7 @@ class Orders:
 
     def __init__(self) -> None:
         self._given = asyncio.Event()
-        self._stop = False
+        self._stopped = asyncio.Event()
 
     def listen(self) -> None:
         """Take orders as signals: SIGTERM and SIGINT to stop, SIGHUP to reload."""
@@ -23,7 +25,7 @@ class Orders:
 
     def stop(self) -> None:
         """End."""
-        self._stop = True
+        self._stopped.set()
         self._given.set()
 
     def reload(self) -> None:
@@ -34,7 +36,11 @@ class Orders:
         """Wait for an order; True: end, False: reload."""
         await self._given.wait()
         self._given.clear()
-        return self._stop
+        return self._stopped.is_set()
+
+    async def stop_within(self, clock: Clock, seconds: float) -> bool:
+        """Wait ``seconds`` of ``clock``; True, and at once, when told to end."""
+        return await wait_for(self._stopped, clock, seconds)
 
 
 def check_reload(old: EdgeConfig, new: EdgeConfig) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.acker import Acker
-from support.servers import Server
+from support.servers import Server, free_port
 from support.small_disk import SmallDisk, small_disk
 from support.stations import AgentProcess, SocketClient, reading, write_config
 
@@ -61,6 +61,32 @@ def test_a_full_disk_is_refused_honestly_and_the_agent_recovers_alone(
             cloud.wait(lambda _: client.totals()["pending"] < 20)
             assert client.totals()["dropped"] == 0
             assert not cloud.conflicts
+        assert agent.stop() == 0
+    finally:
+        client.close()
+        if agent.process is not None and agent.process.poll() is None:
+            agent.kill()
+
+
+def test_a_disk_that_is_full_at_the_start_is_waited_for_and_the_agent_can_be_stopped(
+    tmp_path: Path, disk: SmallDisk
+) -> None:
+    config = write_config(tmp_path, free_port())
+    config.write_text(config.read_text().replace('"edge.db"', f'"{disk.mount}/edge.db"'))
+    disk.fill()
+    agent = InsideAgent(config, disk).start()
+    client = SocketClient(tmp_path / "in.sock")
+    try:
+        end = time.monotonic() + 20
+        while "no space left" not in agent.text:
+            assert time.monotonic() < end, agent.text
+            time.sleep(0.02)
+        assert agent.stop() == 0
+        agent.start()
+        time.sleep(1.0)
+        disk.free()
+        client.wait_until_there()
+        assert client.push(reading())["accepted"] == 1
         assert agent.stop() == 0
     finally:
         client.close()

@@ -68,7 +68,7 @@ def test_what_is_accepted_arrives_is_acknowledged_and_deleted(
     headers = [pack.header for pack in cloud.packs.values()]
     assert sorted(header.seq for header in headers) == list(range(1, 21))
     assert {(header.kind, header.clock) for header in headers} == {(Kind.READING, ClockQuality.SYNCED)}
-    assert headers[-1].accepted == 20
+    assert max(header.accepted for header in headers) == 20
     assert not cloud.conflicts
     assert not cloud.bad
     assert {name for name, _ in cloud.values} == {f"{NAME}s{number}/pm2_5" for number in range(10)}
@@ -154,21 +154,21 @@ def test_fresh_readings_go_before_the_backlog(
     tmp_path: Path, mosquitto: Server, cloud: Acker, client: SocketClient
 ) -> None:
     """While 400 packs drain through a small window, each new one arrives within a few turns of it."""
-    with agent_process(write_config(tmp_path, mosquitto.port, uplink="window = 16")) as agent:
-        client.wait_until_there()
-        mosquitto.stop()
-        push(client, 400)
-        mosquitto.start()
-        cloud.wait(lambda acker: len(acker.packs) >= 30)
-        late = []
-        for number in range(5):
-            before = len(cloud.packs)
-            push(client, 1, first=1000 + number)
-            cloud.wait(lambda _, number=number: 1000.0 + number in values(cloud))
-            late.append(values(cloud).index(1000.0 + number) - before)
-        assert len(cloud.packs) < 400, "the backlog must still drain for this to say anything"
-        cloud.wait(lambda acker: acker.readings == 405)
-        agent.stop()
+    with FaultProxy(mosquitto.port) as proxy:
+        proxy.refuse = True
+        with agent_process(write_config(tmp_path, proxy.port, uplink="window = 16")):
+            client.wait_until_there()
+            push(client, 400)
+            proxy.refuse = False
+            cloud.wait(lambda acker: len(acker.packs) >= 30)
+            late = []
+            for number in range(1000, 1005):
+                before = len(cloud.packs)
+                push(client, 1, first=number)
+                cloud.wait(lambda _, number=number: float(number) in values(cloud))
+                late.append(values(cloud).index(float(number)) - before)
+            assert len(cloud.packs) < 400, "the backlog must still drain for this to say anything"
+            cloud.wait(lambda acker: acker.readings == 405)
     assert max(late) <= 40, late
     seqs = [pack.header.seq for pack in cloud.packs.values()]
     assert {1, 400} <= set(seqs[:16]), "the backlog is taken from both ends"
