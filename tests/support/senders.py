@@ -19,7 +19,6 @@ from sensing.observation import ClockQuality, Kind
 from sensing.senml import Header, Item, Pack, encode
 from sensing.topic import StationId
 
-RESEND_S = 0.7
 BURST = 60
 
 Key = tuple[str, str, str, int]
@@ -50,10 +49,18 @@ class Sender:
     """One station; ``produce`` makes packs, ``run`` sends them."""
 
     def __init__(
-        self, station: StationId, port: int, oracle: Oracle, rng: random.Random, *, stream: str = "s1"
+        self,
+        station: StationId,
+        port: int,
+        oracle: Oracle,
+        rng: random.Random,
+        *,
+        stream: str = "s1",
+        resend_s: float = 0.7,
     ) -> None:
         self.station = station
         self.stream = stream
+        self.resend_s = resend_s
         self.accepted = 0
         self.acked = 0
         self.published = 0
@@ -77,7 +84,7 @@ class Sender:
         for _ in range(packs):
             items = []
             for _ in range(readings):
-                self._clock_ms += 1000
+                self._clock_ms += 200
                 value = self._rng.randrange(100, 300) / 100
                 keys[(self.station.station, "gauge", "water_level", self._clock_ms)] = value
                 items.append(Item(f"{self.station}/gauge/water_level", "m", self._clock_ms, value))
@@ -118,7 +125,7 @@ class Sender:
         while True:
             now = time.monotonic()
             unsent = [seq for seq in self._packs if seq not in self._sent_at]
-            late = [seq for seq, at in self._sent_at.items() if now - at > RESEND_S]
+            late = [seq for seq, at in self._sent_at.items() if now - at > self.resend_s]
             self._rng.shuffle(late)
             due = (sorted(unsent, reverse=True) + late)[:BURST]
             for seq in due:
