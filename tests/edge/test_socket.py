@@ -5,6 +5,7 @@ import json
 import os
 import random
 import socket
+import tomllib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import pytest
 from support.clock import ManualClock
 from support.stations import SocketClient, reading
 
+from edge.intake import socket as module
 from edge.intake.base import Pushed, Refused, Totals
 from edge.intake.socket import Config
 from edge.lines import MAX_LINE, LineServer, ask
+from hinomi.config import parse
 from hinomi.errors import Transient
 
 
@@ -61,6 +64,13 @@ async def talk(path: Path, *lines: bytes) -> list[dict]:
     answers = [json.loads(await asyncio.wait_for(reader.readline(), 5)) for _ in lines]
     writer.close()
     return answers
+
+
+def test_the_sample_names_every_setting() -> None:
+    sample = Path(str(module.__file__)).with_suffix(".toml")
+    (table,) = tomllib.loads(sample.read_text())["intake"]
+    assert parse(table, Config).path == Path("/run/hinomi/readings.sock")
+    assert set(table) == set(Config.__struct_fields__)
 
 
 async def test_readings_are_answered_one_by_one(path: Path, sink: Sink) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -97,6 +98,26 @@ def test_the_will_tells_that_a_killed_station_is_gone(tmp_path: Path, mosquitto:
         cloud.wait(lambda acker: acker.statuses)
         agent.kill()
         cloud.wait(lambda acker: acker.statuses[-1] == {"status": "offline"})
+
+
+def test_a_station_that_is_back_soon_was_never_gone(
+    tmp_path: Path, mosquitto: Server, cloud: Acker, client: SocketClient
+) -> None:
+    """MQTT 5 delays the will by a minute, and a new connection takes it back."""
+    with agent_process(write_config(tmp_path, mosquitto.port)) as agent:
+        cloud.wait(lambda acker: acker.statuses)
+        agent.kill()
+        time.sleep(1.0)
+        agent.start()
+        cloud.wait(lambda acker: len(acker.statuses) >= 2)
+        push_when_there(client)
+        cloud.wait(lambda acker: acker.readings)
+    assert [status["status"] for status in cloud.statuses[:2]] == ["online", "online"]
+
+
+def push_when_there(client: SocketClient) -> None:
+    client.wait_until_there()
+    push(client, 1)
 
 
 def test_mqtt_3_1_1_is_spoken_where_it_is_configured(
@@ -313,8 +334,6 @@ class TestMessages:
 
 
 def wait_for_text(agent: AgentProcess, text: str, seconds: float = 20.0) -> None:
-    import time
-
     end = time.monotonic() + seconds
     while text not in agent.text:
         assert time.monotonic() < end, agent.text
