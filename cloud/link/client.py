@@ -53,6 +53,16 @@ class _Protocol(MQTTProtocol):  # type: ignore[misc]  # gmqtt publishes no types
         self.last_in = time.monotonic()
         return data
 
+    def eof_received(self) -> bool:
+        """The broker has ended the connection: while reading pauses, nobody would come to see it."""
+        keeps_open = bool(super().eof_received())
+        return keeps_open and self._gate.is_set()
+
+    def eof_received(self) -> bool:
+        """The other side has closed: so do we, also while the gate is shut and nobody would read it."""
+        super().eof_received()
+        return False
+
     def write_data(self, data: bytes) -> None:
         """Hundreds of acknowledgements after one commit become one system call."""
         if self._dead:
@@ -221,6 +231,8 @@ class Connection:
     async def _on_message(
         self, _client: object, topic: str, payload: bytes, _qos: int, properties: dict[str, Any]
     ) -> int:
+        if self.lost.done():
+            return 0  # read before the end; it cannot be acknowledged any more, and comes again
         completed = False
         try:
             code = await self._handler(topic, payload, properties)

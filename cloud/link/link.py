@@ -108,7 +108,7 @@ class Link:
         while True:
             connection = Connection(self._section, self._handle, self._gate)
             try:
-                await connection.open(tls, self._topics)
+                await self._open(connection, tls)
             except (Refused, OSError) as error:
                 failures += 1
                 self._failed(error)
@@ -116,6 +116,14 @@ class Link:
                 failures = 0
                 await self._serve(connection)
             await self._pace.sleep(self._backoff(failures))
+
+    async def _open(self, connection: Connection, tls: ssl.SSLContext | None) -> None:
+        try:
+            await connection.open(tls, self._topics)
+        except BaseException:
+            # What waited for us was sent before the answer to our subscription, and may be in work.
+            self._lifecycle.lost()
+            raise
 
     async def _serve(self, connection: Connection) -> None:
         self.generation += 1

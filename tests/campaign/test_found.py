@@ -8,12 +8,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from support.clock import ManualClock
 from support.ingest import BRIDGE, NOW, header, item, pack, running_ingest
 from support.ingest import Outbox as Published
 from support.journals import open_sqlite
 
 from cloud.ingest.ack import MAX_ALSO
+from cloud.link import BrokerSection as CloudBroker
+from cloud.link import Link as CloudLink
+from cloud.link.client import Connection as CloudConnection
 from edge.acked import settle
 from edge.config import BrokerSection
 from edge.link import Link
@@ -111,3 +115,50 @@ def test_an_acknowledgement_that_was_held_up_until_after_a_resend_does_not_look_
     box.sent(1, 100, 10.0)
     box.sent(1, 100, 40.0)
     assert box.acknowledged(Ack("s", 1, [], 0)) == 10.0
+
+
+class Waiting:
+    """A connection whose opening hangs after the broker has sent what it kept for us."""
+
+    def __init__(self, _section: object, handler: Any, _gate: object) -> None:
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._handler = handler
+        self.answers: list[asyncio.Task[int]] = []
+
+    async def open(self, *_: object) -> None:
+        self.answers.append(asyncio.create_task(self._handler("topic", b"pack", {})))
+        OPENED.append(self)
+        await asyncio.Event().wait()
+
+
+OPENED: list[Waiting] = []
+
+
+async def test_what_came_before_the_connection_was_open_is_let_go_of_at_the_end(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ending the service at that moment filled the log with hundreds of cancelled handlers."""
+    monkeypatch.setattr("cloud.link.link.Connection", Waiting)
+    committed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    lifecycle: Any = SimpleNamespace(lost=lambda: committed.set_result(False))
+    link = CloudLink(CloudBroker(), [], lambda *_: committed, lifecycle, pace=clock, rng=random.Random(1))
+    task = asyncio.create_task(link.run())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    (answer,) = OPENED.pop().answers
+    assert await asyncio.wait_for(answer, 1) == 0
+
+
+async def test_what_was_read_before_a_connection_ended_is_not_taken_in_any_more() -> None:
+    taken: list[str] = []
+
+    async def handler(topic: str, *_: object) -> int:
+        taken.append(topic)
+        return 0
+
+    connection = CloudConnection(CloudBroker(), handler, asyncio.Event())
+    assert await connection._on_message(None, "before", b"", 1, {}) == 0
+    connection.end("over")
+    assert await connection._on_message(None, "after", b"", 1, {}) == 0
+    assert taken == ["before"]
