@@ -58,11 +58,6 @@ class _Protocol(MQTTProtocol):  # type: ignore[misc]  # gmqtt publishes no types
         keeps_open = bool(super().eof_received())
         return keeps_open and self._gate.is_set()
 
-    def eof_received(self) -> bool:
-        """The other side has closed: so do we, also while the gate is shut and nobody would read it."""
-        super().eof_received()
-        return False
-
     def write_data(self, data: bytes) -> None:
         """Hundreds of acknowledgements after one commit become one system call."""
         if self._dead:

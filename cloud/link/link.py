@@ -142,7 +142,7 @@ class Link:
 
     async def _watch(self, connection: Connection) -> None:
         """End a connection whose other side is silent: TCP alone would wait for a quarter of an hour."""
-        limit = 2.0 * self._section.keepalive_s
+        limit = 1.9 * self._section.keepalive_s  # gmqtt says after twice as long that the broker ended it
         while True:
             await self._pace.sleep(self._section.keepalive_s / 2)
             if self._gate.is_set() and connection.silent_for() > limit:
