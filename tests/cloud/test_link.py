@@ -211,7 +211,8 @@ async def test_a_broker_that_sends_beyond_the_window_is_not_read(broker):
             await asyncio.sleep(0.05)
             most = max(most, link.in_work)
         assert receiver.got == numbered(4_000, 1000)
-        assert most <= 100 + 300, "one more read of the socket may come on top"
+        # What was read already comes on top: asyncio's buffer of 2 x 64 KiB and one receive of 256 KiB.
+        assert most <= 100 + (2 * 65_536 + 262_144) // 1000
 
 
 async def test_the_socket_has_no_delay(broker):
