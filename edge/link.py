@@ -159,6 +159,12 @@ def tls_context(broker: BrokerSection, *, clock_known: bool) -> ssl.SSLContext |
     return context
 
 
+def refused(code: object) -> bool:
+    """Whether the broker's answer to a subscription, a number or a ReasonCode, is a refusal."""
+    number = getattr(code, "value", code)
+    return isinstance(number, int) and number >= 128
+
+
 def explain(error: BaseException, broker: BrokerSection, station: StationId) -> str:
     """What happened and what to do about it, for the log."""
     host, port = broker.address

@@ -18,7 +18,7 @@ from edge.clock import StationClock
 from edge.collect import Collector
 from edge.config import EdgeConfig
 from edge.health import Health
-from edge.link import OFFLINE, Link, explain, tls_context
+from edge.link import OFFLINE, Link, explain, refused, tls_context
 from edge.outbox import Ack, Outbox
 from edge.pick import Ask, Turn, pick
 from edge.waiting import wait_for
@@ -37,9 +37,8 @@ GOOD_S = 10.0
 # How long to wait for the retained acknowledgement (s), which saves resending what the cloud has; the broker sends
 # it right behind its answer to the subscription.
 RETAINED_ACK_S = 0.2
-# How long (s) to wait, after a start without a retained one, for the answer to a pack of nothing: a card that is an
-# older copy must learn it before it sends under numbers that the cloud knows already.
-FIRST_ACK_S = 10.0
+# Where none is retained after a start, a pack of nothing asks for one, again and again after so many seconds.
+ASK_AGAIN_S = 10.0
 # How often the status is told (s), and how soon after the last time when something changed.
 STATUS_EVERY_S = 300.0
 STATUS_SOON_S = 10.0
@@ -127,19 +126,24 @@ class Uplink:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen(link))
             await self._subscribe(link)
+            tasks.create_task(self._tell(link))
             if stats.next_seq > 1:
                 await self._hear_of_us(link, tasks, answered=stats.base > 1)
-            tasks.create_task(self._tell(link))
             tasks.create_task(self._ask_time())
             tasks.create_task(self._send(link, tasks))
 
     async def _hear_of_us(self, link: Link, tasks: asyncio.TaskGroup, *, answered: bool) -> None:
-        """Wait for the retained acknowledgement; where one was ``answered`` once and is gone, ask after a start."""
+        """Wait for the retained acknowledgement; where one was ``answered`` once and is gone, ask after a start.
+
+        A card that is an older copy must learn it before it sends under numbers that the cloud knows already.
+        """
         if await wait_for(self._acknowledged, self._pace, RETAINED_ACK_S) or self._knows or not answered:
             return
         with contextlib.suppress(Transient):
-            self._start(link, *await self._backlog.run(acked.ask), tasks)
-            self._knows = await wait_for(self._acknowledged, self._pace, FIRST_ACK_S)
+            record, stand = await self._backlog.run(acked.ask)
+            self._start(link, record, stand, tasks)
+            while not await wait_for(self._acknowledged, self._pace, ASK_AGAIN_S):
+                self._start(link, record, stand, tasks)
 
     def _start(self, link: Link, record: Record, stand: wire.Stand, tasks: asyncio.TaskGroup) -> None:
         """Send without waiting for the broker."""
@@ -300,12 +304,6 @@ class Uplink:
         )
         self._acknowledged.set()
         self._wake.set()
-
-
-def refused(code: object) -> bool:
-    """Whether the broker's answer to a subscription, a number or a ReasonCode, is a refusal."""
-    number = getattr(code, "value", code)
-    return isinstance(number, int) and number >= 128
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
