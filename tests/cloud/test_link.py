@@ -228,7 +228,8 @@ async def test_a_silent_broker_is_left_and_found_again(broker):
         async with running(BrokerSection(port=proxy.port, keepalive_s=2), receiver) as link:
             proxy.stall("down")
             await until(lambda: not link.is_connected, 15)
-            assert "silent" in (link.problem() or "")
+            # Whose patience ends first, ours or the broker's own, is a matter of the machine's load.
+            assert any(words in (link.problem() or "") for words in ("silent", "closed the connection"))
             proxy.cut()
             proxy.flow("down")
             await until(lambda: link.generation == 2, 15)
