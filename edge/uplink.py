@@ -30,7 +30,7 @@ from sensing.senml import Pack, encode
 
 # Waits between attempts to connect (s), doubling.
 FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 300.0
+LONGEST_WAIT_S = 60.0
 # A connection that lived this long (s) was a good one: the next attempt is soon, however often the line breaks. Two
 # machines under one name, who end each other's connections, still have to wait longer each time.
 GOOD_S = 10.0
@@ -137,13 +137,14 @@ class Uplink:
 
         A card that is an older copy must learn it before it sends under numbers that the cloud knows already.
         """
-        if await wait_for(self._acknowledged, self._pace, RETAINED_ACK_S) or self._knows or not answered:
-            return
-        with contextlib.suppress(Transient):
-            record, stand = await self._backlog.run(acked.ask)
-            self._start(link, record, stand, tasks)
-            while not await wait_for(self._acknowledged, self._pace, ASK_AGAIN_S):
+        heard = await wait_for(self._acknowledged, self._pace, RETAINED_ACK_S)
+        if answered and not heard and not self._knows:
+            with contextlib.suppress(Transient):
+                record, stand = await self._backlog.run(acked.ask)
                 self._start(link, record, stand, tasks)
+                while not await wait_for(self._acknowledged, self._pace, ASK_AGAIN_S):
+                    self._start(link, record, stand, tasks)
+        self._knows = True
 
     def _start(self, link: Link, record: Record, stand: wire.Stand, tasks: asyncio.TaskGroup) -> None:
         """Send without waiting for the broker."""
@@ -284,13 +285,14 @@ class Uplink:
         now = self._pace.monotonic()
         sent_at = self._outbox.acknowledged(ack)
         self._knows = True
-        if live:
+        if live or sent_at is not None:
             self._answered_at = now
             self._outbox.cloud_is_there(now)
             self._health.works("cloud")
             self._health.works("publishing")
-            if sent_at is not None and self._clock.anchor(ack.now, waited_s=now - sent_at):
-                self._collector.clock_changed()
+        # A retained one tells the time of long ago.
+        if live and sent_at is not None and self._clock.anchor(ack.now, waited_s=now - sent_at):
+            self._collector.clock_changed()
         self._acknowledged.set()
         self._wake.set()
 

@@ -135,7 +135,10 @@ class Walker:
         if isinstance(kind, type) and issubclass(kind, Section):
             return self.section(data, kind, path)
         if kind is Secret:
-            return Secret(data) if isinstance(data, str) else self._misfit(data, kind, path)
+            if isinstance(data, str):
+                return Secret(data)
+            # Not even a secret of the wrong kind is shown.
+            return self.fault(path, f"is not text, expected {_expected(hint)}")
         if kind is Path:
             return self._base / data if isinstance(data, str) and data else self._misfit(data, kind, path)
         if origin in {list, tuple} and isinstance(data, list):

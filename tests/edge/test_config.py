@@ -108,6 +108,14 @@ def test_a_good_file_is_read_and_its_secret_stays_secret(tmp_path: Path) -> None
     assert len(config.hash) == 12
 
 
+def test_a_secret_of_the_wrong_kind_stays_secret_too(tmp_path: Path) -> None:
+    table = tomllib.loads(GOOD)
+    table["broker"]["password"] = 271828
+    with pytest.raises(ConfigError, match="a secret") as caught:
+        parse(table, base=tmp_path)
+    assert "271828" not in str(caught.value)
+
+
 def test_with_tls_the_port_is_another(tmp_path: Path) -> None:
     table = tomllib.loads(GOOD)
     table["broker"] |= {"tls": True}

@@ -84,7 +84,7 @@ def test_a_secret_never_shows_itself():
         ({"password_file": "/nowhere"}, "broker.password_file: the file '/nowhere' cannot be read"),
         ({"password_file": "x", "password": "y"}, "broker.password_file: stands beside 'password'"),
         ({"password_file": 3}, "broker.password_file: got 3, expected the path of a file"),
-        ({"password": 3}, "broker.password: got 3, expected text (a secret)"),
+        ({"password": 3}, "broker.password: is not text, expected text (a secret)"),
     ],
 )
 def test_what_is_wrong_with_a_secret_is_one_fault(data, expected):
